@@ -1,0 +1,142 @@
+"""What `launch` shows while it runs: a live table on a terminal, a line every 5 s elsewhere.
+
+Also prints what the actors log. All of it goes to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from actors.plan import Plan
+from actors.status import Status
+from actors.system.control_block import ControlBlock
+from actors.system.linux import now_ns
+
+_LINE_NS = 5_000_000_000
+
+
+class Display:
+    """One run's. `refresh` about once a second, `log` when the pipe has something."""
+
+    def __init__(self, plan: Plan, control: ControlBlock, status: Status) -> None:
+        self._plan = plan
+        self._control = control
+        self._status = status
+        self._console = Console(stderr=True)
+        self._live: Live | None = None
+        self._next_line_ns = now_ns() + _LINE_NS
+        self._half_line = b""
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def refresh(self) -> None:
+        """Show where the run is."""
+        if self._live is not None:
+            self._live.update(self._table(), refresh=True)
+        elif now_ns() >= self._next_line_ns:
+            self._next_line_ns = now_ns() + _LINE_NS
+            self.line(self.progress())
+
+    def log(self, fd: int) -> None:
+        """Print what actors have written to the pipe since the last time."""
+        data = b""
+        with suppress(BlockingIOError):
+            while chunk := os.read(fd, 65536):
+                data += chunk
+        *lines, self._half_line = (self._half_line + data).split(b"\n")
+        for line in lines:
+            self.line(line.decode(errors="replace"))
+
+    def line(self, text: str) -> None:
+        """Print one line above whatever is live."""
+        if self._live is None:
+            # Not through rich, which would wrap lines at a width that a log file does not have.
+            with suppress(BrokenPipeError):
+                os.write(2, f"{text}\n".encode())
+            return
+        name, colon, rest = text.partition(": ")
+        style = "red" if rest.startswith("error") else "yellow" if rest.startswith("warn") else ""
+        self._console.print(
+            Text.assemble((name + colon, "bold"), (rest, style)), soft_wrap=True, highlight=False
+        )
+
+    def close(self) -> None:
+        """End the live table, so that what follows is printed plainly."""
+        if self._half_line:
+            self.line(self._half_line.decode(errors="replace"))
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    # ------------------------------------------------------------ content
+
+    def progress(self) -> str:
+        """All streams and cores in one line."""
+        parts = []
+        for name, record in self._control.streams.items():
+            text = f"{name} {self._frames(name)} frames, {self._status.fps(name):.1f}/s"
+            lost = self._losses(name)
+            parts.append(f"{text}, {lost}" if lost else text)
+            if self._plan.rendering:
+                parts[-1] += f", {record.finished_seq + 1} rendered"
+        cores = " ".join(f"{core['busy']:.0%}" for core in self._status.cores())
+        label = "emulated cores" if self._plan.emulated else "cores"
+        return " | ".join([*parts, f"{label} {cores}"])
+
+    def _frames(self, name: str) -> str:
+        done = self._control.streams[name].published
+        total = self.total(name)
+        return f"{done}" if total is None else f"{done}/{total}"
+
+    def total(self, name: str) -> int | None:
+        """How many frames the stream will have, as far as that is known."""
+        end = self._control.streams[name].end_seq
+        if end >= 0:
+            return end
+        known = [self._plan.frame_limit, self._plan.sources[name].frames]
+        if self._plan.topology.streams[name].loop:
+            known = known[:1]
+        return min((count for count in known if count is not None), default=None)
+
+    def _losses(self, name: str) -> str:
+        record = self._control.streams[name]
+        counts = {
+            "dropped": record.dropped_no_free_slot,
+            "incomplete": record.incomplete,
+            "unreadable": record.unreadable,
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, title_justify="left")
+        table.title = f"{self._plan.topology.run.name}" + (
+            " (emulated: the cores are a stand-in)" if self._plan.emulated else ""
+        )
+        for column in ("stream", "frames", "rate", "in flight", "latency p50 / p99", "lost"):
+            table.add_column(column, justify="left" if column in ("stream", "lost") else "right")
+        for name, record in self._control.streams.items():
+            frames = self._frames(name)
+            if self._plan.rendering:
+                frames += f" ({record.finished_seq + 1} rendered)"
+            table.add_row(
+                name,
+                frames,
+                f"{self._status.fps(name):.1f}/s",
+                str(record.last_seq - record.finished_seq),
+                f"{record.latency_p50_us / 1000:.0f} / {record.latency_p99_us / 1000:.0f} ms",
+                self._losses(name) or "nothing",
+            )
+        cores = "   ".join(
+            f"core {core['core']}: {core['busy']:.0%}" for core in self._status.cores()
+        )
+        limit = self._status.limited_by()
+        table.caption = cores if limit is None else f"{cores}\nlimited by {limit}"
+        table.caption_justify = "left"
+        return table

@@ -1,0 +1,272 @@
+"""Merger: puts frames together from their tiles' answers and publishes them in order.
+
+Which frame is whole and next is the Assembly's business; here are NMS, the record, the results
+socket and the log. What was published last is noted in the control block right after it went out,
+so a merger that comes back does not publish it again (except the last one, if it died in between).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+import zmq
+
+from actors.assembly import Assembled, Assembly
+from actors.resultlog import ResultLog
+from actors.settings import RENDERER, TILER, MergerSettings
+from actors.system.actor import Actor, ActorError
+from actors.system.linux import now_ns
+from actors.system.messages import (
+    Answer,
+    Begin,
+    End,
+    Expect,
+    Frame,
+    Message,
+    Missing,
+    Published,
+    Rendered,
+    Result,
+)
+from actors.system.nursery import Spec
+from actors.vision.merging import merge_groups
+
+Rows = npt.NDArray[np.float32]
+_VERSION = 1
+# A subscriber that falls this far behind loses results; its reader sees the gap in `seq`.
+_HIGH_WATER = 10_000
+# How long the last results may still travel to slow subscribers when the run is over.
+_LINGER_MS = 1000
+# Latency percentiles are over this many frames, counted anew every so many.
+_LATENCIES = 512
+_EVERY = 16
+
+
+def main(spec: Spec) -> int:
+    """The process's entry."""
+    return Merger(spec, spec.settings).run()
+
+
+class Merger(Actor):
+    """All streams."""
+
+    def __init__(self, spec: Spec, settings: MergerSettings) -> None:
+        super().__init__(spec)
+        self.settings = settings
+        self.stages = settings.stages
+        self.emulated = any(settings.models[stage.model].emulated for stage in self.stages)
+        self.streams = {name: Stream(self, name) for name in self.control.streams}
+        self.results: zmq.Socket[bytes] = self.context.socket(zmq.XPUB)
+        self.results_log: ResultLog | None = None
+
+    def open(self) -> None:
+        self.results.set(zmq.SNDHWM, _HIGH_WATER)
+        self.results.set(zmq.LINGER, _LINGER_MS)
+        try:
+            self.results.bind(self.settings.bind)
+        except zmq.ZMQError as error:
+            raise ActorError(
+                f"cannot publish results on {self.settings.bind}: {error.strerror}; change "
+                "results.bind or stop the program that uses it"
+            ) from None
+        self.watch(self.results)
+        if self.settings.jsonl is not None:
+            try:
+                self.results_log = ResultLog(self.settings.jsonl, anew=self.incarnation == 1)
+            except OSError as error:
+                raise ActorError(
+                    f"cannot write {self.settings.jsonl}: {error.strerror}; change results.jsonl"
+                ) from None
+
+    def close(self) -> None:
+        self.results.close(_LINGER_MS)
+        if self.results_log is not None:
+            self.results_log.close()
+
+    # ------------------------------------------------------------ messages
+
+    def on_message(self, message: Message) -> None:
+        if isinstance(message, Rendered):
+            return  # the control block says it: see `work`
+        if isinstance(message, Expect):
+            stream = self.streams.get(message.frame.stream)
+            if stream is not None:
+                stream.expect(message)
+        elif isinstance(message, (Answer, Missing)):
+            stream = self.streams.get(message.stream)
+            if stream is None:
+                return
+            if isinstance(message, Missing):
+                stream.assembly.missing(message.seq, message.stage, message.index, message.reason)
+            elif len(message.rows) % 24 == 0:
+                rows = np.frombuffer(message.rows, np.float32).reshape(-1, 6)
+                stream.assembly.answer(message.seq, message.stage, message.index, rows)
+        elif isinstance(message, End):
+            pass  # likewise
+
+    def on_up(self, name: str) -> None:
+        if name == RENDERER:
+            for stream in self.streams.values():
+                stream.send_again()
+
+    def work(self) -> None:
+        self._notice_subscribers()
+        for stream in self.streams.values():
+            stream.work()
+        self.record.queued = sum(stream.assembly.waiting() for stream in self.streams.values())
+
+    def _notice_subscribers(self) -> None:
+        while True:
+            try:
+                request = self.results.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            # 1 and a topic prefix: somebody subscribes (0: no longer). Anything else is ignored.
+            if request[:1] == b"\x01" and not self.control.header.subscribed:
+                self.control.header.subscribed = 1
+                for name in self.streams:
+                    self.outbox.send(name, Begin())
+
+    # ------------------------------------------------------------ publishing
+
+    def publish(self, topic: str, record: dict[str, Any]) -> None:
+        """Send a record to the subscribers and write it to the log."""
+        self.results.send_multipart([topic.encode(), msgpack.packb(record)])
+        if self.results_log is not None:
+            self.results_log.write(record)
+
+    def merge(self, answers: dict[tuple[int, int], Rows]) -> tuple[Rows, npt.NDArray[np.int64]]:
+        """All tiles' rows as one: (rows (n, 6), class ids of the run; stage of each), by score."""
+        rows = [np.zeros((0, 6), np.float32)]
+        stages = [np.zeros(0, np.int64)]
+        for (stage, _), part in answers.items():
+            if len(part):
+                ids = self.settings.class_ids[self.stages[stage].model]
+                part = part.copy()
+                part[:, 5] = np.asarray(ids)[part[:, 5].astype(np.int64)]
+                rows.append(part)
+                stages.append(np.full(len(part), stage))
+        all_rows, all_stages = np.concatenate(rows), np.concatenate(stages)
+        boxes, scores, classes, chosen = merge_groups(
+            all_rows[:, :4],
+            all_rows[:, 4],
+            all_rows[:, 5].astype(np.int64),
+            self.settings.method,
+            self.settings.metric,
+            self.settings.threshold,
+            self.settings.class_agnostic,
+        )
+        merged = np.column_stack([boxes, scores, classes]).astype(np.float32)
+        return merged, all_stages[chosen]
+
+
+class Stream:
+    """One stream's frames on their way out."""
+
+    def __init__(self, merger: Merger, name: str) -> None:
+        self.name = name
+        self.merger = merger
+        self.record = merger.control.streams[name]
+        rendered = merger.settings.renderer
+        cursor = self.record.finished_seq if rendered else self.record.published_seq
+        self.assembly: Assembly[Frame, Rows] = Assembly(
+            self.record.published_seq, cursor, len(merger.control.slots[name])
+        )
+        self.held: dict[int, Result] = {}
+        """Published frames that the renderer has not finished."""
+        self._latencies_us: deque[int] = deque(maxlen=_LATENCIES)
+
+    def expect(self, message: Expect) -> None:
+        frame = message.frame
+        if not self.assembly.expect(frame.seq, frame.previous, frame, message.tiles):
+            # It is out, and the renderer has it or will: the tiler may forget it.
+            self.merger.outbox.send(TILER, Published(self.name, frame.seq))
+
+    def work(self) -> None:
+        """Let out what is whole, forget what is rendered, end what is over."""
+        for assembled in self.assembly.leave():
+            self._let_out(assembled)
+        finished = self.record.finished_seq
+        for seq in [seq for seq in self.held if seq <= finished]:
+            del self.held[seq]
+        end = self.record.end_seq
+        if 0 <= end == self.record.published_seq + 1 and not self.record.ended:
+            record = {
+                "v": _VERSION,
+                "run": self.merger.settings.run,
+                "stream": self.name,
+                "frames": self.record.published,
+            }
+            self.merger.publish(f"end.{self.name}", record)
+            self.record.ended = 1
+
+    def send_again(self) -> None:
+        """A renderer is there, perhaps a new one: it needs all that is not rendered."""
+        for seq in sorted(self.held):
+            self.merger.outbox.send(RENDERER, self.held[seq])
+
+    def _let_out(self, assembled: Assembled[Frame, Rows]) -> None:
+        merger, frame = self.merger, assembled.info
+        rows, stages = merger.merge(assembled.answers)
+        if assembled.publish:
+            merger.publish(f"det.{self.name}", self._record(assembled, rows, stages))
+            self.record.published_seq = frame.seq
+            self.record.published += 1
+            self.record.incomplete += bool(assembled.missing)
+            merger.record.done += 1
+            self._note_latency(frame)
+        if merger.settings.renderer:
+            result = Result(frame, not assembled.missing, rows.tobytes())
+            self.held[frame.seq] = result
+            merger.outbox.send(RENDERER, result)
+        else:
+            self.record.finished_seq = frame.seq
+            merger.outbox.send(self.name, Published(self.name, frame.seq))
+        merger.outbox.send(TILER, Published(self.name, frame.seq))
+
+    def _record(
+        self, assembled: Assembled[Frame, Rows], rows: Rows, stages: npt.NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """The record of the contract."""
+        settings, frame = self.merger.settings, assembled.info
+        names = [stage.name for stage in settings.stages]
+        record = {
+            "v": _VERSION,
+            "run": settings.run,
+            "stream": self.name,
+            "seq": frame.seq,
+            "source_frame": frame.source_frame,
+            "captured_ns": frame.captured_real_ns,
+            "published_ns": time.time_ns(),
+            "size": [frame.width, frame.height],
+            "complete": not assembled.missing,
+            "missing": [
+                {"stage": names[stage], "tile": index, "reason": reason}
+                for (stage, index), reason in assembled.missing.items()
+            ],
+            "detections": [
+                {
+                    "box": row[:4],
+                    "score": row[4],
+                    "class_id": int(row[5]),
+                    "label": settings.labels[int(row[5])],
+                    "stage": names[stage],
+                }
+                for row, stage in zip(rows.tolist(), stages.tolist(), strict=True)
+            ],
+        }
+        if self.merger.emulated:
+            record["emulated"] = True
+        return record
+
+    def _note_latency(self, frame: Frame) -> None:
+        self._latencies_us.append((now_ns() - frame.captured_ns) // 1000)
+        if self.record.published % _EVERY == 0 or len(self._latencies_us) < _EVERY:
+            p50, p99 = np.percentile(self._latencies_us, (50, 99))
+            self.record.latency_p50_us = int(p50)
+            self.record.latency_p99_us = int(p99)

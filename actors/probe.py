@@ -1,0 +1,121 @@
+"""Looking at the sources and models before a run: what the supervisor may not import the means for.
+
+Runs in a process of its own, forked like an actor, which answers through a pipe. What is wrong with
+a source or a model comes back as faults of the topology.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+
+from actors.faults import Fault
+from actors.runtimes import ComputeError, ModelFile, inspect
+from actors.settings import Findings, ModelSettings
+from actors.sources import SourceError
+from actors.sources import inspect as inspect_source
+from actors.system.nursery import Spec
+from actors.topology import Model, Topology
+from actors.vision.heads import HeadDescription, UnknownHeadError, convention, identify
+
+_Found = TypeVar("_Found")
+
+
+def main(spec: Spec) -> int:
+    """The process's entry: look at everything, write the pickled Findings into fd "answer"."""
+    cv2.setNumThreads(1)
+    findings = look(spec.settings)
+    with os.fdopen(spec.fds["answer"], "wb") as answer:
+        pickle.dump(findings, answer)
+    return 0
+
+
+def look(topology: Topology) -> Findings:
+    """Open every source and run every model once."""
+    findings = Findings()
+    for name, stream in topology.streams.items():
+        info = _try(findings, f"streams.{name}.source", partial(inspect_source, stream.source))
+        if info is not None:
+            findings.sources[name] = info
+    for name, model in topology.models.items():
+        describe = partial(_describe, name, model, findings)
+        settings = _try(findings, f"models.{name}.path", describe)
+        if settings is not None:
+            findings.models[name] = settings
+    return findings
+
+
+def _try(findings: Findings, place: str, action: Callable[[], _Found]) -> _Found | None:
+    """What `action` gives, or None after noting why it failed."""
+    try:
+        return action()
+    except (SourceError, ComputeError) as error:
+        findings.faults.append(Fault(place, str(error)))
+    except UnknownHeadError as error:
+        findings.faults.append(Fault(place.replace(".path", ".head"), str(error)))
+    return None
+
+
+def _describe(name: str, model: Model, findings: Findings) -> ModelSettings:
+    """Everything about a model that its table leaves to be found out."""
+    kind = model.runtime or "onnx"
+    file = inspect(kind, str(model.path), model.size or (640, 640))
+    labels = _labels(model, file)
+    head = _head(model, file, len(labels))
+    if not labels:
+        findings.warnings.append(
+            f"models.{name}: no class names found, classes are numbered; give labels = FILE"
+        )
+        labels = tuple(str(index) for index in range(head.classes))
+    elif len(labels) != head.classes:
+        findings.faults.append(
+            Fault(
+                f"models.{name}.labels",
+                f"{len(labels)} class names for a model of {head.classes} classes; give one name "
+                "for each class",
+            )
+        )
+    color, divisor = convention(head.name)
+    return ModelSettings(
+        name=name,
+        path=str(model.path),
+        runtime=kind,
+        size=file.size,
+        head=head,
+        labels=labels,
+        color=model.color or ("bgr" if color == "bgr" else "rgb"),
+        mean=model.mean or (0.0, 0.0, 0.0),
+        std=model.std or (divisor, divisor, divisor),
+        conf=model.conf,
+        iou=model.iou,
+        latency_ms=model.latency_ms,
+    )
+
+
+def _head(model: Model, file: ModelFile, labels: int) -> HeadDescription:
+    if model.runtime == "instant":
+        # It answers in a known layout, but with a few candidates where a real one has thousands.
+        return HeadDescription("yolov8-stock", labels, logits=False, order=(0,))
+    return identify(
+        file.shapes,
+        file.size,
+        classes=labels or None,
+        name=model.head,
+        samples=file.samples,
+    )
+
+
+def _labels(model: Model, file: ModelFile) -> tuple[str, ...]:
+    """Stated names, a file's, or those in the model's metadata, in that order."""
+    if isinstance(model.labels, Path):
+        text = model.labels.read_text(encoding="utf-8")
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if model.labels:
+        return tuple(model.labels)
+    return file.labels

@@ -1,0 +1,168 @@
+"""What is going on in a run: the answer to `actorctl status`, and what holds the rate back.
+
+Counters stand in the control block; rates need two looks at them, so `sample` is called once a
+second and rates are over the last few of those.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actors.plan import Plan
+from actors.system import child as states
+from actors.system.child import Child
+from actors.system.control_block import ControlBlock
+from actors.system.linux import cpu_ns, now_ns, resident_bytes
+
+_WINDOW = 4
+_BUSY = 0.9
+"""From this share of its time on, a process or core is taken for what limits the rate."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    at_ns: int
+    published: Mapping[str, int]
+    busy_ns: Mapping[str, int]
+    """By actor: workers their core's time, others their processor time."""
+    pids: Mapping[str, int]
+
+
+class Status:
+    """Looks at a run's children and control block."""
+
+    def __init__(
+        self, plan: Plan, control: ControlBlock, children: Mapping[str, Child], bind: str
+    ) -> None:
+        self._plan = plan
+        self._control = control
+        self._children = children
+        self._bind = bind
+        self._workers = {worker.name: worker for worker in plan.workers}
+        self._samples: deque[_Sample] = deque(maxlen=_WINDOW)
+        self.sample()
+
+    def sample(self) -> None:
+        """Look once. To be called about once a second."""
+        busy = {}
+        for name, child in self._children.items():
+            record = self._control.actors[name]
+            busy[name] = record.busy_ns if name in self._workers else cpu_ns(child.pid)
+        self._samples.append(
+            _Sample(
+                now_ns(),
+                {name: stream.published for name, stream in self._control.streams.items()},
+                busy,
+                {name: child.pid for name, child in self._children.items()},
+            )
+        )
+
+    # ------------------------------------------------------------ rates
+
+    def _seconds(self) -> float:
+        return (self._samples[-1].at_ns - self._samples[0].at_ns) / 1e9
+
+    def fps(self, stream: str) -> float:
+        """Published frames per second over the last seconds."""
+        first, last = self._samples[0], self._samples[-1]
+        seconds = self._seconds()
+        return (last.published[stream] - first.published[stream]) / seconds if seconds else 0.0
+
+    def busy(self, actor: str) -> float:
+        """Share of its time that an actor was busy: a worker's core, another's processor time."""
+        first, last = self._samples[0], self._samples[-1]
+        seconds = self._seconds()
+        restarted = first.pids[actor] != last.pids[actor] and actor not in self._workers
+        if not seconds or restarted:
+            return 0.0
+        share = (last.busy_ns[actor] - first.busy_ns[actor]) / 1e9 / seconds
+        return min(1.0, max(0.0, share))
+
+    def cores(self) -> list[dict[str, Any]]:
+        """The cores that workers use; several workers on one add up."""
+        cores: dict[int, dict[str, Any]] = {}
+        for name, worker in sorted(self._workers.items(), key=lambda item: item[1].core):
+            core = cores.setdefault(worker.core, {"core": worker.core, "busy": 0.0, "jobs": 0})
+            core["busy"] = round(min(1.0, core["busy"] + self.busy(name)), 3)
+            core["jobs"] += self._control.actors[name].done
+        return list(cores.values())
+
+    # ------------------------------------------------------------ the whole
+
+    @property
+    def degraded(self) -> bool:
+        """Whether an actor is gone for good while the run goes on."""
+        return any(child.state == states.FAILED for child in self._children.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract's `status --json`."""
+        return {
+            "run": self._plan.topology.run.name,
+            "uptime_s": round((now_ns() - self._control.header.started_ns) / 1e9, 1),
+            "results": self._bind,
+            "degraded": self.degraded,
+            "emulated": self._plan.emulated,
+            "limited_by": self.limited_by(),
+            "actors": [self._actor(child) for child in self._children.values()],
+            "streams": [self._stream(name) for name in self._control.streams],
+            "cores": self.cores(),
+        }
+
+    def _actor(self, child: Child) -> dict[str, Any]:
+        record = self._control.actors[child.name]
+        return {
+            "name": child.name,
+            "role": child.plan.role,
+            "pid": child.pid or None,
+            "state": child.state,
+            "restarts": child.restarts,
+            "rss_mb": round(resident_bytes(child.pid) / 1e6, 1) if child.pid else 0.0,
+            "busy": round(self.busy(child.name), 3),
+            "done": record.done,
+            "queued": record.queued,
+            "malformed": record.malformed,
+            "last_error": child.last_error,
+        }
+
+    def _stream(self, name: str) -> dict[str, Any]:
+        stream = self._control.streams[name]
+        return {
+            "name": name,
+            "captured": stream.captured,
+            "published": stream.published,
+            "in_flight": stream.last_seq - stream.finished_seq,
+            "fps": round(self.fps(name), 2),
+            "dropped": {"no_free_slot": stream.dropped_no_free_slot},
+            "unreadable": stream.unreadable,
+            "incomplete": stream.incomplete,
+            "latency_ms": {
+                "p50": stream.latency_p50_us / 1000,
+                "p99": stream.latency_p99_us / 1000,
+            },
+        }
+
+    # ------------------------------------------------------------ advice
+
+    def limited_by(self) -> str | None:
+        """One sentence on what holds the rate back, from what was measured; None when unknown."""
+        if self._seconds() < 1.0 or not any(self.fps(name) for name in self._control.streams):
+            return None
+        cores = self.cores()
+        kind = "emulated cores" if self._plan.emulated else "cores"
+        if all(core["busy"] >= _BUSY for core in cores):
+            return f"the {kind}: all of them are busy, which is the most that they can do"
+        others = {name: self.busy(name) for name in self._children if name not in self._workers}
+        busiest = max(others, key=lambda name: others[name])
+        if others[busiest] >= _BUSY:
+            return (
+                f"{busiest} ({self._children[busiest].plan.role}): it uses {others[busiest]:.0%} "
+                "of a processor"
+            )
+        paced = [name for name, s in self._plan.topology.streams.items() if s.pace == "realtime"]
+        if len(paced) == len(self._plan.topology.streams):
+            return "the source: it is played at its own rate"
+        busy = ", ".join(f"{core['core']}: {core['busy']:.0%}" for core in cores)
+        return f"no single part ({kind} {busy}; busiest process {busiest} {others[busiest]:.0%})"

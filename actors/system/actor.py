@@ -1,0 +1,161 @@
+"""What every actor is: an inbox, a record in the control block and a loop.
+
+A role subclasses Actor and says what it does when it opens, when a message comes, and each turn.
+The loop's every turn writes the heartbeat; a turn waits at most `wait_ms()` for messages.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+
+import zmq
+
+from actors.system import memory
+from actors.system.child import ENDED_CODE
+from actors.system.control_block import ControlBlock
+from actors.system.linux import now_ns
+from actors.system.mailbox import Inbox, Outbox, Peers
+from actors.system.messages import Down, Message, Note, Ready, Stop, Up
+from actors.system.nursery import Spec
+
+SUPERVISOR = "supervisor"
+
+# The longest an idle actor sleeps: it then beats its heart and looks at the control block, where
+# it finds what a lost message would have told.
+_TURN_MS = 100
+# How long what was sent last may still travel when an actor exits; ipc takes microseconds.
+_LINGER_MS = 500
+
+
+class ActorError(Exception):
+    """An actor cannot go on; one sentence with the remedy. Ends the process with exit code 1."""
+
+
+class Actor:
+    """Base of the roles. `run()` is the process's life and returns its exit code."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.name = spec.name
+        self.log = logging.getLogger(spec.name)
+        self.incarnation = spec.incarnation
+        self.fds = spec.fds
+        self.rundir = Path(spec.rundir)
+        self.stopping = False
+        self.ended = False
+        self.control = ControlBlock(
+            spec.settings.layout,
+            memory.view(spec.fds["control"], write=True),
+        )
+        self.record = self.control.actors[spec.name]
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.peers = Peers()
+        self.peers.up(SUPERVISOR, 1)
+        self.inbox = Inbox(self.context, self.rundir, spec.name)
+        self.outbox = Outbox(self.context, self.rundir, self.peers)
+        self._malformed_before = self.record.malformed
+        self._unsent_before = self.record.unsent
+        self._poller = zmq.Poller()
+        self._poller.register(self.inbox.socket, zmq.POLLIN)
+        self._signal_in, self._signal_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poller.register(self._signal_in, zmq.POLLIN)
+
+    # -------------------------------------------------------- a role's own
+
+    def open(self) -> None:
+        """Get what the role needs. Called once, before the actor is ready."""
+
+    def on_message(self, message: Message) -> None:
+        """A message of the role's own."""
+
+    def on_up(self, name: str) -> None:
+        """Another actor is ready, perhaps anew."""
+
+    def on_down(self, down: Down) -> None:
+        """Another actor has ended."""
+
+    def work(self) -> None:
+        """One turn's work, after its messages."""
+
+    def wait_ms(self) -> int:
+        """How long the next turn may wait for a message."""
+        return _TURN_MS
+
+    def goes_on(self) -> bool:
+        """Whether the role's work goes on, threads of its own included; else the heart stops."""
+        return True
+
+    def close(self) -> None:
+        """Let go of everything. Called once, also after a failure."""
+
+    # -------------------------------------------------------- the frame around it
+
+    def watch(self, socket: zmq.Socket[bytes]) -> None:
+        """Have a turn begin when something comes in on another socket than the inbox."""
+        self._poller.register(socket, zmq.POLLIN)
+
+    def note(self, level: str, text: str) -> None:
+        """Log a line and tell the supervisor, who keeps it for `actorctl events`."""
+        self.log.log(logging.getLevelName("CRITICAL" if level == "fatal" else level.upper()), text)
+        self.outbox.send(SUPERVISOR, Note(self.name, level, text))
+
+    def run(self) -> int:
+        """Open, say ready, turn until stopped, close. The process's exit code.
+
+        ENDED_CODE when the role has set `ended`: there is nothing more to do, ever.
+        """
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.set_wakeup_fd(self._signal_out)
+        code = 0
+        try:
+            self.open()
+            self.record.heartbeat_ns = now_ns()
+            self.outbox.send(SUPERVISOR, Ready(self.name, self.incarnation))
+            while not self.stopping:
+                self._turn()
+        except ActorError as error:
+            self.note("fatal", str(error))
+            code = 1
+        except Exception as error:
+            self.log.debug("fault", exc_info=True)
+            self.note("fatal", f"fault in the program: {type(error).__name__}: {error}")
+            code = 1
+        try:
+            self.close()
+        except Exception as error:
+            self.note("error", f"while closing: {error}")
+            code = 1
+        self.outbox.close(_LINGER_MS)
+        self.inbox.close()
+        self.context.term()
+        return ENDED_CODE if code == 0 and self.ended else code
+
+    def _on_sigterm(self, *_: object) -> None:
+        self.stopping = True
+
+    def _turn(self) -> None:
+        for ready, _ in self._poller.poll(self.wait_ms()):
+            if ready == self._signal_in:
+                os.read(self._signal_in, 64)
+        for message in self.inbox.drain():
+            self._dispatch(message)
+        self.work()
+        record = self.record
+        record.malformed = self._malformed_before + self.inbox.malformed
+        record.unsent = self._unsent_before + self.outbox.unsent
+        if self.goes_on():
+            record.heartbeat_ns = now_ns()
+
+    def _dispatch(self, message: Message) -> None:
+        if isinstance(message, Up):
+            self.peers.up(message.name, message.incarnation)
+            self.on_up(message.name)
+        elif isinstance(message, Down):
+            self.peers.down(message.name, message.incarnation)
+            self.on_down(message)
+        elif isinstance(message, Stop):
+            self.stopping = True
+        else:
+            self.on_message(message)

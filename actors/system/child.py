@@ -1,0 +1,128 @@
+"""One actor as its supervisor sees it, and when it may be started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+STARTING, RUNNING, STOPPING, BACKOFF, FAILED, ENDED = (
+    "starting",
+    "running",
+    "stopping",
+    "backoff",
+    "failed",
+    "ended",
+)
+
+ENDED_CODE = 64
+"""Exit code of an actor that has nothing more to do (a source is over)."""
+
+# Five starts in a row without a frame or tile done are no accident.
+_LIMIT = 5
+_FIRST_DELAY_NS = 100_000_000
+_LONGEST_DELAY_NS = 5_000_000_000
+
+
+@dataclass(frozen=True)
+class ActorPlan:
+    """An actor to be run. `fds` are descriptors of the supervisor's that it gets, by name."""
+
+    name: str
+    role: str
+    entry: str
+    settings: Any
+    fds: Mapping[str, int]
+    ends: bool = False
+    """Whether it comes to an end of its own; when all such have, the run is over."""
+
+
+class RestartPolicy:
+    """How long to wait before the next start. No clock: it is told what happened."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def died(self, progressed: bool) -> int | None:
+        """Nanoseconds to wait, or None when it has failed for good.
+
+        The first death is answered at once: a core that stands idle costs more than one start.
+        """
+        self.failures = 1 if progressed else self.failures + 1
+        if self.failures > _LIMIT:
+            return None
+        if self.failures == 1:
+            return 0
+        return min(_FIRST_DELAY_NS << (self.failures - 2), _LONGEST_DELAY_NS)
+
+    def reset(self) -> None:
+        self.failures = 0
+
+
+@dataclass
+class Child:
+    """The state of one actor; the supervisor changes it."""
+
+    plan: ActorPlan
+    state: str = BACKOFF
+    pid: int = 0
+    pidfd: int = -1
+    incarnation: int = 0
+    restarts: int = 0
+    last_error: str | None = None
+    since_ns: int = 0
+    """When the state was entered."""
+    start_at_ns: int = 0
+    done_at_start: int = 0
+    condemned: str | None = None
+    """The cause under which the supervisor is ending it, when it is."""
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    @property
+    def alive(self) -> bool:
+        return self.pidfd >= 0
+
+    def enter(self, state: str, now_ns: int) -> None:
+        self.state = state
+        self.since_ns = now_ns
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it is still there."""
+        if self.alive:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, number)
+
+    def reap(self) -> int:
+        """Collect the exit status of a process that has ended: its code, or -signal."""
+        result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        self.pid = 0
+        if result is None:
+            return 0
+        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+
+def describe_exit(code: int) -> str:
+    """What an exit status means, for a person."""
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def cause_of(code: int) -> str:
+    """The cause that `Down` names: who is to blame for an exit."""
+    if code in (0, ENDED_CODE):
+        return "stopped"
+    # SIGKILL comes from outside; a fault in a runtime ends in SIGSEGV, SIGABRT or an exit code.
+    return "killed" if code in (-signal.SIGKILL, -signal.SIGTERM) else "crash"

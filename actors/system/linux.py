@@ -1,0 +1,77 @@
+"""The few kernel calls that Python has no function for, and the clock that everything uses."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+now_ns = time.monotonic_ns
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl({option}): {os.strerror(error)}")
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel SIGKILL this process when `parent` ends; exit now if it already has.
+
+    The signal is bound to the *thread* that is the parent, so a process that spawns others must
+    do it from its main thread.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every descendant whose own parent has ended."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process in bytes, shared pages included; 0 when it is gone."""
+    try:
+        with Path(f"/proc/{pid}/statm").open("rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def cpu_ns(pid: int) -> int:
+    """Processor time that a process has used, in nanoseconds (10 ms steps); 0 when it is gone."""
+    try:
+        with Path(f"/proc/{pid}/stat").open("rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * (10**9 // os.sysconf("SC_CLK_TCK"))
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def available_bytes() -> int | None:
+    """Memory that can be had without swapping (MemAvailable), or None where it is not told."""
+    try:
+        with Path("/proc/meminfo").open("rb") as file:
+            for line in file:
+                if line.startswith(b"MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass
+    return None
+
+
+def is_stopped(pid: int) -> bool:
+    """True when a process was stopped by a signal (state T in /proc), so not by its own work."""
+    try:
+        with Path(f"/proc/{pid}/stat").open("rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False

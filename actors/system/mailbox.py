@@ -1,0 +1,129 @@
+"""Inboxes and outboxes: one PULL socket an actor, PUSH sockets to the others by name.
+
+Who is up is what the supervisor said last. A message to somebody who is down is not sent: the
+sender hears `up` later and sends again what still matters. A new incarnation gets a new socket, so
+that nothing queued for the old one reaches it.
+
+A ZeroMQ socket belongs to one thread. An actor with several threads gives each its own Outbox; they
+share the Peers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import zmq
+
+from actors.system.messages import LARGEST, Message, MessageError, decode, encode
+from actors.system.rundir import endpoint
+
+# Every flow is paced by credits that are far below this; it bounds what a fault could pile up.
+_HIGH_WATER = 1000
+_DRAIN = 64
+
+
+class Peers:
+    """The incarnation under which each other actor is up, as this actor has heard."""
+
+    def __init__(self) -> None:
+        self._up: dict[str, int] = {}
+        self._changed = threading.Condition()
+
+    def up(self, name: str, incarnation: int) -> None:
+        with self._changed:
+            self._up[name] = incarnation
+            self._changed.notify_all()
+
+    def down(self, name: str, incarnation: int) -> None:
+        with self._changed:
+            if self._up.get(name, 0) <= incarnation:
+                self._up.pop(name, None)
+
+    def incarnation(self, name: str) -> int:
+        """Under which incarnation `name` is up; 0 when it is down."""
+        return self._up.get(name, 0)
+
+    def wait_for(self, name: str, incarnation: int, seconds: float) -> bool:
+        """Wait until `name` is up under that incarnation or a later one; False when it is not."""
+        if self._up.get(name, 0) >= incarnation:
+            return True
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while self._up.get(name, 0) < incarnation:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    return False
+        return True
+
+
+class Inbox:
+    """A bound PULL socket. `malformed` counts what came in and was no message."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rundir: Path, name: str) -> None:
+        self.malformed = 0
+        self.socket = context.socket(zmq.PULL)
+        self.socket.set(zmq.LINGER, 0)
+        self.socket.set(zmq.RCVHWM, _HIGH_WATER)
+        self.socket.set(zmq.MAXMSGSIZE, LARGEST)
+        self.socket.bind(endpoint(rundir, name))
+
+    def drain(self) -> list[Message]:
+        """The messages that are here now, at most a few dozen, without waiting."""
+        messages: list[Message] = []
+        for _ in range(_DRAIN):
+            try:
+                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            try:
+                if len(parts) != 1:
+                    raise MessageError(f"{len(parts)} parts")
+                messages.append(decode(parts[0]))
+            except MessageError:
+                self.malformed += 1
+        return messages
+
+    def close(self) -> None:
+        self.socket.close(0)
+
+
+class Outbox:
+    """Sockets to the other actors, opened when first needed. For one thread."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rundir: Path, peers: Peers) -> None:
+        self._context = context
+        self._rundir = rundir
+        self._peers = peers
+        self._sockets: dict[str, tuple[int, zmq.Socket[bytes]]] = {}
+        self.unsent = 0
+
+    def send(self, name: str, message: Message) -> bool:
+        """Send to an actor; False when it is down or does not read (counted in `unsent`)."""
+        incarnation = self._peers.incarnation(name)
+        known = self._sockets.get(name)
+        if known is not None and known[0] != incarnation:
+            known[1].close(0)
+            del self._sockets[name]
+            known = None
+        if incarnation == 0:
+            return False
+        if known is None:
+            socket = self._context.socket(zmq.PUSH)
+            socket.set(zmq.SNDHWM, _HIGH_WATER)
+            socket.set(zmq.LINGER, 0)
+            socket.connect(endpoint(self._rundir, name))
+            self._sockets[name] = known = (incarnation, socket)
+        try:
+            known[1].send(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            self.unsent += 1
+            return False
+        return True
+
+    def close(self, linger_ms: int = 0) -> None:
+        """Close every socket; `linger_ms` bounds how long what was sent may still travel."""
+        for _, socket in self._sockets.values():
+            socket.close(linger_ms)
+        self._sockets.clear()

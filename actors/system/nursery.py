@@ -1,0 +1,219 @@
+"""The nursery: a process that has imported everything and forks actors from itself.
+
+Starting an actor from nothing costs its imports (numpy, OpenCV, ONNX Runtime: 0.25 s on a PC, more
+on an ARM core), and a dead worker's core stands idle that long. A fork of a process that has them
+already takes milliseconds, and the copies share the libraries' memory.
+
+Clean because of three rules. The nursery has one thread and opens no socket, context, model or
+video, so a fork copies nothing half done. It forks twice and the middle process exits at once, so
+the actor becomes the child of the supervisor (which adopts orphans, see
+`linux.adopt_orphans`): exit codes and the death signal work as if the supervisor had forked it.
+And everything an actor gets, descriptors included, comes with the request.
+
+Protocol, over one SEQPACKET socket: first `{"ready": true}` or `{"error": ...}` from the nursery;
+then a request a message, the pickled Spec with its descriptors beside it, answered by
+`{"pid": ...}`. The socket has no name, so nobody else can send to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from actors.system import logs
+from actors.system.linux import die_with_parent
+
+_LARGEST_REQUEST = 1 << 20
+# Imports on a slow, busy board take seconds; a nursery silent for longer is broken.
+_READY_SECONDS = 60.0
+_FORK_SECONDS = 10.0
+
+# One thread each: the parallelism is in the processes, and OpenBLAS would start its threads at
+# import, which a forking process must not have.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class NurseryError(Exception):
+    """The nursery cannot start or fork; the message says why."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one actor process needs to know.
+
+    `entry` is "module:function", called with this Spec; it returns the exit code. `fds` names
+    the descriptors that come with it. `settings` is the role's own.
+    """
+
+    name: str
+    role: str
+    entry: str
+    run: str
+    incarnation: int
+    rundir: str
+    settings: Any
+    fds: Mapping[str, int]
+
+
+class Nursery:
+    """The supervisor's side."""
+
+    def __init__(self, preload: Sequence[str], stderr: int) -> None:
+        """Start the process; it imports `preload` while the caller goes on. See `wait_ready`."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # The package's own folder goes first in the path in place of the caller's directory, where
+        # any file called like a module of the standard library would be taken for it.
+        package_root = str(Path(__file__).resolve().parents[2])
+        boot = (
+            f"import sys; sys.path[0] = {package_root!r}; "
+            "from actors.system.nursery import main; main()"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", boot, str(theirs.fileno()), str(os.getpid()), *preload],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            env={**os.environ, **_ENVIRONMENT},
+            start_new_session=True,  # Ctrl-C is for the supervisor, which then stops the others
+        )
+        theirs.close()
+        self._socket = ours
+        self._ready = False
+
+    def wait_ready(self) -> None:
+        """Return when the imports are done; NurseryError when they fail."""
+        if self._ready:
+            return
+        answer = self._receive(_READY_SECONDS, "does not start")
+        if "error" in answer:
+            raise NurseryError(str(answer["error"]))
+        self._ready = True
+
+    def fork(self, spec: Spec) -> int:
+        """Fork an actor; its pid, a child of the calling process.
+
+        `spec.fds` are descriptors here; the actor's Spec has its own numbers for them.
+        """
+        self.wait_ready()
+        try:
+            socket.send_fds(self._socket, [pickle.dumps(spec)], list(spec.fds.values()))
+        except OSError as error:
+            raise NurseryError(f"the nursery is gone ({error.strerror})") from error
+        return int(self._receive(_FORK_SECONDS, "does not fork")["pid"])
+
+    def _receive(self, seconds: float, failing: str) -> dict[str, Any]:
+        self._socket.settimeout(seconds)
+        try:
+            data = self._socket.recv(_LARGEST_REQUEST)
+        except TimeoutError:
+            raise NurseryError(f"the nursery process {failing} within {seconds:.0f} s") from None
+        except OSError as error:
+            raise NurseryError(f"the nursery is gone ({error.strerror})") from error
+        if not data:
+            raise NurseryError("the nursery process ended; see the lines above")
+        answer: dict[str, Any] = json.loads(data)
+        return answer
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        self._socket.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+# ---------------------------------------------------------------- the nursery's own process
+
+
+def main() -> None:
+    """`-c` entry: socket descriptor, supervisor's pid, modules to import."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    supervisor = int(sys.argv[2])
+    die_with_parent(supervisor)
+    setproctitle("tritile: nursery")
+    logs.setup()
+    try:
+        for module in sys.argv[3:]:
+            importlib.import_module(module)
+    except Exception as error:
+        channel.send(json.dumps({"error": _sentence(module, error)}).encode())
+        return
+    # What lives in every child need not be looked at, and so not be copied, by its collector.
+    gc.collect()
+    gc.freeze()
+    channel.send(b'{"ready": true}')
+    while True:
+        data, fds, _, _ = socket.recv_fds(channel, _LARGEST_REQUEST, 64)
+        if not data:
+            return
+        spec: Spec = pickle.loads(data)
+        spec = replace(spec, fds=dict(zip(spec.fds, fds, strict=True)))
+        pid = _fork_twice(spec, channel, supervisor)
+        for fd in fds:
+            os.close(fd)
+        channel.send(json.dumps({"pid": pid}).encode())
+
+
+def _sentence(module: str, error: Exception) -> str:
+    text = f"cannot import {module}: {error}"
+    if "libGL" in text or "libxcb" in text or "libgthread" in text:
+        text += "; install the system libraries (apt-get install libgl1 libglib2.0-0 libxcb1)"
+    return text
+
+
+def _fork_twice(spec: Spec, channel: socket.socket, supervisor: int) -> int:
+    pipe_in, pipe_out = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        pid = os.fork()
+        if pid == 0:
+            os.close(pipe_in)
+            os.close(pipe_out)
+            channel.close()
+            _become(spec, supervisor)
+        os.write(pipe_out, str(pid).encode())
+        os._exit(0)
+    os.close(pipe_out)
+    pid = int(os.read(pipe_in, 32))
+    os.close(pipe_in)
+    os.waitpid(middle, 0)
+    return pid
+
+
+def _become(spec: Spec, supervisor: int) -> None:
+    """Turn this fork into the actor. Never returns."""
+    code = 1
+    try:
+        deadline = time.monotonic() + 5.0
+        while os.getppid() != supervisor and time.monotonic() < deadline:
+            time.sleep(0.0005)  # until the middle process has exited: well under a millisecond
+        die_with_parent(supervisor)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        setproctitle(f"tritile: {spec.run} {spec.name} ({spec.role})")
+        logging.getLogger().name = spec.name
+        module, _, function = spec.entry.partition(":")
+        code = getattr(importlib.import_module(module), function)(spec)
+    except BaseException as error:
+        # An actor reports its own failures; what arrives here is a fault in the frame around it.
+        logging.getLogger(spec.name).exception("ended by a fault of its own: %s", error)
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        os._exit(code)

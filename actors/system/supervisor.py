@@ -1,0 +1,337 @@
+"""The supervisor: starts actors, sees them end or hang, starts them again, and answers commands.
+
+It carries no pixel and no frame. What it watches: a pidfd for each child (readable when it ends),
+each heartbeat in the control block, its own inbox, the control socket, and the pipe into which all
+actors log.
+
+A run goes through three phases. *running*; *draining*, when a stop was asked for: sources read no
+more and frames in flight are finished; *stopping*: everybody closes what they have and exits, and
+who does not is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from actors.system import child as states
+from actors.system.child import ActorPlan, Child, cause_of, describe_exit
+from actors.system.control import ControlServer, Request
+from actors.system.control_block import ControlBlock
+from actors.system.events import Events
+from actors.system.linux import is_stopped, now_ns
+from actors.system.mailbox import Inbox, Outbox, Peers
+from actors.system.messages import Down, Drain, Message, Note, Ready, Stop, Up
+from actors.system.nursery import Nursery, NurseryError, Spec
+from actors.system.restarts import Restarts
+
+_SECOND = 1_000_000_000
+# A loop turns every 100 ms when idle and after each frame when not; 1.5 s without a turn is a hang.
+_HANG_NS = 1_500_000_000
+# Loading a large model on a busy board takes seconds.
+_START_NS = 60 * _SECOND
+_DRAIN_NS = 2 * _SECOND
+# After the drain: closing a video file and letting the last results travel.
+_CLOSE_NS = 5 * _SECOND
+_CLOSE_HURRIED_NS = 700_000_000
+_TURN_MS = 100
+
+RUNNING, DRAINING, STOPPING = "running", "draining", "stopping"
+
+
+class Supervisor:
+    """One run's supervisor. `turn()` until `over`; then `close()`."""
+
+    def __init__(
+        self,
+        run: str,
+        rundir: Path,
+        nursery: Nursery,
+        plans: Sequence[ActorPlan],
+        control: ControlBlock,
+        cannot_go_on: Callable[[Mapping[str, str]], str | None],
+    ) -> None:
+        """`cannot_go_on` gets the failed actors' last errors: why the run is over, or None."""
+        self.run = run
+        self.rundir = rundir
+        self.control = control
+        self.children = {plan.name: Child(plan) for plan in plans}
+        self.events = Events()
+        self.phase = RUNNING
+        self.failure: str | None = None
+        self.status: Callable[[], dict[str, Any]] = dict
+        self._nursery = nursery
+        self._cannot_go_on = cannot_go_on
+        self._deadline_ns = 0
+        self._hurried = False
+        self._restarts = Restarts(self)
+        self._waiting_for_events: list[tuple[int, Request]] = []
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = context
+        self._peers = Peers()
+        self._inbox = Inbox(context, rundir, "supervisor")
+        self._outbox = Outbox(context, rundir, self._peers)
+        self._server = ControlServer(context, rundir)
+        self._poller = zmq.Poller()
+        self._poller.register(self._inbox.socket, zmq.POLLIN)
+        self._poller.register(self._server.socket, zmq.POLLIN)
+
+    def watch(self, fd: int) -> None:
+        """Have `turn` wake when `fd` becomes readable."""
+        self._poller.register(fd, zmq.POLLIN)
+
+    # ------------------------------------------------------------ life
+
+    @property
+    def over(self) -> bool:
+        """Nothing runs any more and nothing will."""
+        return self.phase == STOPPING and not any(c.alive for c in self.children.values())
+
+    def turn(self) -> set[int]:
+        """Wait for something (0.1 s at most), handle it; the watched fds that are readable."""
+        readable = {ready for ready, _ in self._poller.poll(_TURN_MS) if isinstance(ready, int)}
+        for child in list(self.children.values()):
+            if child.alive and child.pidfd in readable:
+                self._ended(child)
+        for message in self._inbox.drain():
+            self._on_message(message)
+        for request in self._server.receive():
+            self._on_request(request)
+        now = now_ns()
+        for child in self.children.values():
+            self._check(child, now)
+        self._restarts.turn(now)
+        self._answer_event_waiters(now)
+        self._move_on(now)
+        return readable
+
+    def close(self) -> None:
+        """Kill what is left and let go of everything."""
+        for child in self.children.values():
+            child.signal(signal.SIGKILL)
+        for child in self.children.values():
+            if child.alive:
+                child.reap()
+        self._outbox.close()
+        self._inbox.close()
+        self._server.close()
+        self._context.term()
+
+    def stop(self) -> None:
+        """Begin a graceful stop: drain, then close. A second call ends it at once."""
+        if self.phase == RUNNING:
+            self._note("supervisor", "info", "stopping: frames in flight are finished first")
+            self.phase = DRAINING
+            self._hurried = True
+            self._deadline_ns = now_ns() + _DRAIN_NS
+            for child in self.children.values():
+                if child.plan.ends:
+                    self._outbox.send(child.name, Drain())
+        else:
+            for child in self.children.values():
+                child.signal(signal.SIGKILL)
+            self.phase = STOPPING
+
+    def fail(self, reason: str) -> None:
+        """End the run because it cannot go on."""
+        if self.failure is None:
+            self.failure = reason
+            self._note("supervisor", "error", reason)
+            self._begin_stopping(now_ns())
+
+    def _begin_stopping(self, now: int) -> None:
+        self.phase = STOPPING
+        self._deadline_ns = now + (_CLOSE_HURRIED_NS if self._hurried else _CLOSE_NS)
+        for child in self.children.values():
+            if child.alive:
+                child.enter(states.STOPPING, now)
+                if not self._outbox.send(child.name, Stop()):
+                    child.signal(signal.SIGTERM)
+
+    def _move_on(self, now: int) -> None:
+        """Go to the next phase when it is time."""
+        if self.phase == STOPPING:
+            if now > self._deadline_ns:
+                for child in self.children.values():
+                    child.signal(signal.SIGKILL)
+            return
+        ending = [child for child in self.children.values() if child.plan.ends]
+        if all(child.state == states.ENDED for child in ending):
+            self._begin_stopping(now)
+        elif self.phase == DRAINING and now > self._deadline_ns:
+            self._note("supervisor", "warning", "frames in flight were not finished in time")
+            self._begin_stopping(now)
+
+    # ------------------------------------------------------------ children
+
+    def start(self, child: Child) -> None:
+        """Fork the actor under a new incarnation."""
+        now = now_ns()
+        child.incarnation += 1
+        child.condemned = None
+        record = self.control.actors[child.name]
+        record.incarnation = child.incarnation
+        record.heartbeat_ns = 0
+        for context in range(4):
+            record.computing(context, 0, 0)
+        child.done_at_start = record.done
+        plan = child.plan
+        spec = Spec(
+            plan.name,
+            plan.role,
+            plan.entry,
+            self.run,
+            child.incarnation,
+            str(self.rundir),
+            plan.settings,
+            plan.fds,
+        )
+        try:
+            child.pid = self._nursery.fork(spec)
+        except NurseryError as error:
+            self.fail(str(error))
+            return
+        child.pidfd = os.pidfd_open(child.pid)
+        record.pid = child.pid
+        self._poller.register(child.pidfd, zmq.POLLIN)
+        child.enter(states.STARTING, now)
+
+    def _check(self, child: Child, now: int) -> None:
+        """Start who is due, end who hangs."""
+        if child.state == states.BACKOFF and self.phase != STOPPING and now >= child.start_at_ns:
+            self.start(child)
+        elif child.state == states.STARTING and now - child.since_ns > _START_NS:
+            self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
+        elif child.state == states.RUNNING:
+            silent = now - self.control.actors[child.name].heartbeat_ns
+            if silent > _HANG_NS:
+                cause = "killed" if is_stopped(child.pid) else "hang"
+                self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s")
+
+    def condemn(self, child: Child, cause: str, why: str) -> None:
+        """Kill an actor, and tell the others now that it is down: its work does not wait."""
+        if child.condemned is None and child.alive:
+            child.condemned = cause
+            child.last_error = why
+            self._note(child.name, "error", f"{why}; killed")
+            self._tell_down(child, cause)
+            child.signal(signal.SIGKILL)
+
+    def _ended(self, child: Child) -> None:
+        """A child's process has exited: tell the others and decide what follows."""
+        self._poller.unregister(child.pidfd)
+        code = child.reap()
+        now = now_ns()
+        asked = child.state == states.STOPPING
+        if child.condemned is None:
+            cause = "stopped" if asked else cause_of(code)
+            self._tell_down(child, cause)
+        if code == states.ENDED_CODE:
+            child.enter(states.ENDED, now)
+            self._note(child.name, "info", "ended")
+        elif self.phase == STOPPING:
+            child.enter(states.ENDED, now)
+        else:
+            if not asked and child.condemned is None:
+                if child.last_error is None or code < 0:
+                    child.last_error = describe_exit(code)
+                self._note(child.name, "warning", describe_exit(code))
+            self._schedule(child, asked, now)
+
+    def _schedule(self, child: Child, asked: bool, now: int) -> None:
+        """Set the time of the next start, or give the actor up."""
+        progressed = asked or self.control.actors[child.name].done > child.done_at_start
+        delay = child.policy.died(progressed)
+        child.restarts += 1
+        if delay is not None:
+            child.start_at_ns = now + delay
+            child.enter(states.BACKOFF, now)
+            return
+        child.enter(states.FAILED, now)
+        self._note(child.name, "error", f"given up after several starts: {child.last_error}")
+        failed = {
+            c.name: c.last_error or "" for c in self.children.values() if c.state == states.FAILED
+        }
+        reason = self._cannot_go_on(failed)
+        if reason is not None:
+            self.fail(reason)
+
+    def _tell_down(self, child: Child, cause: str) -> None:
+        self._peers.down(child.name, child.incarnation)
+        suspects = tuple(job for job, _ in self.control.actors[child.name].jobs_computing())
+        message = Down(child.name, child.incarnation, cause, suspects)
+        self._tell_running(child, message)
+
+    def _tell_running(self, about: Child, message: Message) -> None:
+        for other in self.children.values():
+            if other is not about and other.state == states.RUNNING:
+                self._outbox.send(other.name, message)
+
+    # ------------------------------------------------------------ messages
+
+    def _on_message(self, message: Message) -> None:
+        if isinstance(message, Ready):
+            child = self.children.get(message.name)
+            if child is None or message.incarnation != child.incarnation:
+                return
+            if child.state == states.STARTING and child.condemned is None:
+                self._ready(child)
+        elif isinstance(message, Note):
+            child = self.children.get(message.name)
+            if child is not None and message.level in ("error", "fatal"):
+                child.last_error = message.text
+            self._note(message.name, message.level, message.text)
+
+    def _ready(self, child: Child) -> None:
+        child.enter(states.RUNNING, now_ns())
+        self._peers.up(child.name, child.incarnation)
+        self._tell_running(child, Up(child.name, child.incarnation))
+        for other in self.children.values():
+            if other is not child and other.state == states.RUNNING:
+                self._outbox.send(child.name, Up(other.name, other.incarnation))
+        if child.incarnation > 1:
+            self._note(child.name, "info", f"running again (start {child.incarnation})")
+        if self.phase == DRAINING and child.plan.ends:
+            self._outbox.send(child.name, Drain())
+
+    def ask_to_stop(self, child: Child) -> None:
+        """Have an actor finish what is in hand and exit; it is started again then."""
+        child.enter(states.STOPPING, now_ns())
+        if not self._outbox.send(child.name, Stop()):
+            child.signal(signal.SIGTERM)
+
+    def _note(self, actor: str, level: str, text: str) -> None:
+        self.events.add(actor, level, text)
+
+    # ------------------------------------------------------------ commands
+
+    def _on_request(self, request: Request) -> None:
+        command = request.content.get("do")
+        if command == "status":
+            request.succeed(status=self.status())
+        elif command == "stop":
+            self.stop()
+            request.succeed()
+        elif command == "restart":
+            self._restarts.begin(request, now_ns())
+        elif command == "events":
+            after = request.content.get("after")
+            self._waiting_for_events.append((after if isinstance(after, int) else 0, request))
+        else:
+            request.fail(f"no command named {command!r}; there are status, stop, restart, events")
+
+    def _answer_event_waiters(self, now: int) -> None:
+        still_waiting = []
+        for after, request in self._waiting_for_events:
+            events = self.events.after(after)
+            since = request.content.setdefault("_since", now)
+            if events or now - since > _SECOND:
+                request.succeed(events=events)
+            else:
+                still_waiting.append((after, request))
+        self._waiting_for_events = still_waiting

@@ -1,0 +1,1 @@
+"""Tiles, letterboxing, model heads, merging and drawing: pixels and boxes, no processes."""

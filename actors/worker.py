@@ -1,0 +1,214 @@
+"""Worker: runs tile jobs on one core and turns the outputs into detections.
+
+The core must never wait for Python. So a worker runs two or three contexts, each on a thread of its
+own with its own copy of the models: while one decodes, another computes, and the next job lies in
+the queue before the last one ends. The main thread only takes jobs in.
+
+Its heartbeat says that work goes on: it stops when a run takes ten times as long as the longest so
+far, however lively the main thread is.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from actors.runtimes import ComputeError, Runtime, RuntimeSpec, open_runtime
+from actors.settings import MERGER, TILER, ModelSettings, WorkerSettings
+from actors.system.actor import Actor, ActorError
+from actors.system.linux import now_ns
+from actors.system.mailbox import Outbox
+from actors.system.memory import Pool
+from actors.system.messages import Answer, Down, Finished, Job, Message
+from actors.system.nursery import Spec
+from actors.vision.heads import Decoder, build
+from actors.vision.merging import nms_indices
+from actors.vision.tiling import Tile, to_frame
+
+# How long an answer may wait to hear of the merger that the tiler has heard of already.
+_MERGER_SECONDS = 5.0
+# A run is not taken for hung before this, nor the first ones before their model has been run.
+_SHORTEST_LIMIT_NS = 1_000_000_000
+_FIRST_LIMIT_NS = 30_000_000_000
+_LOAD_SECONDS = 55.0
+
+
+def main(spec: Spec) -> int:
+    """The process's entry."""
+    return Worker(spec, spec.settings).run()
+
+
+class Worker(Actor):
+    """One core."""
+
+    def __init__(self, spec: Spec, settings: WorkerSettings) -> None:
+        super().__init__(spec)
+        self.settings = settings
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.lock = threading.Lock()
+        self.busy_until_ns = 0
+        self.longest_ns = 0
+        self.contexts = [Context(self, index) for index in range(settings.contexts)]
+
+    def open(self) -> None:
+        if self.settings.cpus:
+            try:
+                os.sched_setaffinity(0, self.settings.cpus)
+            except OSError as error:
+                raise ActorError(
+                    f"cannot run on CPUs {list(self.settings.cpus)}: {error.strerror}; change "
+                    f"workers.{self.name}.cpus"
+                ) from None
+        cv2.setNumThreads(1)
+        tiles = Pool(self.fds["tiles"], len(self.control.tile_slots), write=False)
+        self.tile_pixels = [np.frombuffer(tiles[i], np.uint8) for i in range(len(tiles))]
+        for context in self.contexts:
+            context.start()
+        for context in self.contexts:
+            if not context.loaded.wait(_LOAD_SECONDS):
+                raise ActorError(f"the models were not loaded within {_LOAD_SECONDS:.0f} s")
+            if context.failure:
+                raise ActorError(context.failure)
+
+    def on_message(self, message: Message) -> None:
+        if isinstance(message, Job):
+            self.jobs.put(message)
+
+    def on_down(self, down: Down) -> None:
+        if down.name == TILER:
+            # A new tiler knows nothing of these and gives them out anew.
+            while not self.jobs.empty():
+                self.jobs.get()
+
+    def work(self) -> None:
+        self.record.queued = self.jobs.qsize()
+        for context in self.contexts:
+            if not context.is_alive():
+                raise ActorError(f"a context ended: {context.failure or 'fault in the program'}")
+
+    def goes_on(self) -> bool:
+        limit = (
+            max(_SHORTEST_LIMIT_NS, 10 * self.longest_ns) if self.longest_ns else _FIRST_LIMIT_NS
+        )
+        now = now_ns()
+        return all(now - since < limit for _, since in self.record.jobs_computing())
+
+    def close(self) -> None:
+        while not self.jobs.empty():
+            self.jobs.get()
+        for _ in self.contexts:
+            self.jobs.put(None)
+        for context in self.contexts:
+            context.join(5.0)
+
+    def account(self, span: tuple[int, int]) -> None:
+        """Add a run to the core's busy time; contexts overlap, the core is busy once."""
+        begin, end = span
+        with self.lock:
+            self.longest_ns = max(self.longest_ns, end - begin)
+            self.record.done += 1
+            if end > self.busy_until_ns:
+                self.record.busy_ns += end - max(begin, self.busy_until_ns)
+                self.busy_until_ns = end
+
+
+class _Model:
+    """A model loaded in one context, and its decoder."""
+
+    def __init__(self, settings: ModelSettings, runtime: Runtime) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self.decode: Decoder = build(settings.head, settings.size)
+
+
+class Context(threading.Thread):
+    """One thread with its own contexts of the worker's models and its own sockets."""
+
+    def __init__(self, worker: Worker, index: int) -> None:
+        super().__init__(name=f"{worker.name}.{index}", daemon=True)
+        self.worker = worker
+        self.index = index
+        self.loaded = threading.Event()
+        self.failure = ""
+        self._models: dict[str, _Model] = {}
+        self._outbox = Outbox(worker.context, worker.rundir, worker.peers)
+
+    def run(self) -> None:
+        try:
+            self._load()
+        except ComputeError as error:
+            self.failure = str(error)
+            return
+        finally:
+            self.loaded.set()
+        try:
+            while (job := self.worker.jobs.get()) is not None:
+                self._do(job)
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            self.worker.log.debug("fault", exc_info=True)
+        finally:
+            for model in self._models.values():
+                model.runtime.close()
+            self._outbox.close(500)
+
+    def _load(self) -> None:
+        settings = self.worker.settings
+        for name, model in settings.models.items():
+            spec = RuntimeSpec(
+                kind=model.runtime,
+                path=model.path,
+                size=model.size,
+                mean=model.mean,
+                std=model.std,
+                threads=settings.threads,
+                latency_ms=model.latency_ms,
+                core_fd=self.worker.fds.get("core"),
+            )
+            try:
+                self._models[name] = _Model(model, open_runtime(spec))
+            except ComputeError as error:
+                raise ComputeError(f"model {name} ({model.path}): {error}") from None
+
+    def _do(self, job: Job) -> None:
+        """Run one job, answer the merger, give the credit back to the tiler."""
+        worker = self.worker
+        worker.record.computing(self.index, job.id, now_ns())
+        rows: bytes = b""
+        try:
+            found = self._detect(job)
+            error = ""
+        except ComputeError as failure:
+            found = None
+            error = str(failure)
+        worker.record.computing(self.index, 0, 0)
+        if worker.control.tile_slots[job.slot].generation != job.generation:
+            error = "torn"
+        elif found is not None:
+            rows = found.tobytes()
+            worker.peers.wait_for(MERGER, job.merger, _MERGER_SECONDS)
+            answer = Answer(job.stream, job.seq, job.stage, job.index, rows)
+            self._outbox.send(MERGER, answer)
+        echo = rows if job.echo and not error else b""
+        self._outbox.send(TILER, Finished(worker.name, job.id, error, echo))
+
+    def _detect(self, job: Job) -> npt.NDArray[np.float32]:
+        """A tile's detections, float32 (n, 6): x1, y1, x2, y2 in frame pixels, score, class."""
+        model = self._models[self.worker.settings.stages[job.stage].model]
+        width, height = model.settings.size
+        pixels = self.worker.tile_pixels[job.slot][: width * height * 3]
+        outputs = model.runtime.run(pixels.reshape(height, width, 3))
+        self.worker.account(model.runtime.span)
+        rows = model.decode(outputs, model.settings.conf)
+        if len(rows) > 1:
+            kept = nms_indices(
+                rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), threshold=model.settings.iou
+            )
+            rows = rows[kept]
+        rows[:, :4] = to_frame(rows[:, :4], Tile.from_tuple(job.tile), (job.width, job.height))
+        return rows
