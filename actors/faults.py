@@ -49,17 +49,12 @@ class TopologyError(Exception):
     def __init__(self, file: str, faults: Iterable[Fault]) -> None:
         self.file = file
         self.faults = tuple(faults)
-        super().__init__(file, self.faults)
+        super().__init__("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
         """One line a fault: `topology.toml: stages.small.model: no model named "smal"; ...`."""
-        return [
-            _printable(": ".join(part for part in (self.file, fault.place, fault.problem) if part))
-            for fault in self.faults
-        ]
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
+        parts = [(self.file, fault.place, fault.problem) for fault in self.faults]
+        return [_printable(": ".join(filter(None, line))) for line in parts]
 
 
 def _printable(text: str) -> str:
@@ -82,18 +77,15 @@ def show(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
-        return "a list" if any(isinstance(v, dict | list) for v in value) else _list(value)
+        if any(isinstance(v, dict | list) for v in value):
+            return "a list"
+        return f"[{', '.join(map(show, value[:8]))}{', ...' if len(value) > 8 else ''}]"
     # Python refuses to write an integer of more than 4300 digits.
     return str(value) if not isinstance(value, int) or abs(value) < 10**30 else "a huge number"
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
-
-
-def _list(values: Sequence[object]) -> str:
-    more = ", ..." if len(values) > 8 else ""
-    return f"[{', '.join(map(show, values[:8]))}{more}]"
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -115,13 +107,12 @@ def unknown(what: str, name: str, known: Sequence[str], kinds: str) -> str:
 
 def read_toml(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     """The file's content, or why there is none."""
-    if problem := file_problem(path, str(path)):
+    if problem := file_problem(path.absolute(), str(path)):
         return {}, [((), problem)]
-    content = path.read_bytes()
     try:
-        text = content.decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         return {}, [((), f"line {line} is not UTF-8 text; save the file as UTF-8")]
     try:
         # The newline at the end keeps the position of a mistake in a last line without one.
@@ -139,8 +130,7 @@ def apply_overrides(
 
     A value is parsed as TOML, else taken as text. Tables that do not exist are made.
     """
-    done: list[Place] = []
-    findings: list[Finding] = []
+    done, findings = list[Place](), list[Finding]()
     for text in overrides:
         key, equals, value = text.partition("=")
         place = tuple(key.strip().split("."))
@@ -202,9 +192,8 @@ def _syntax_finding(message: str, text: str) -> Finding:
     cause = cause[0].lower() + cause[1:]
     if row is None:
         return (), f"{cause} at the end of the file; close what was opened last"
-    hint = " (text needs quotes)" if cause == "invalid value" else ""
-    near = _cut(lines[int(row) - 1].strip())
-    return (), f"line {row}, column {column}: {cause}{hint}, near: {near}"
+    cause += " (text needs quotes)" if cause == "invalid value" else ""
+    return (), f"line {row}, column {column}: {cause}, near: {_cut(lines[int(row) - 1].strip())}"
 
 
 def _key_at(lines: Sequence[str], row: int) -> Place:
@@ -212,11 +201,10 @@ def _key_at(lines: Sequence[str], row: int) -> Place:
     place: Place = ()
     for line in reversed(lines[: row + 1]):
         header = line.lstrip().startswith("[")
-        key = line if header else line.partition("=")[0] + " = 0"
         if not header and (place or "=" not in line):
             continue  # above the key only the table's header matters
         try:
-            node: Any = tomllib.loads(key)
+            node: Any = tomllib.loads(line if header else line.partition("=")[0] + " = 0")
         except ValueError:
             continue  # a line within a list
         found: list[str] = []
@@ -239,8 +227,8 @@ _TYPES = {
     "bool_type": "true or false",
     "list_type": "a list in brackets",
     "path_type": "a path in quotes",
-    "model_type": "a table",
-    "dict_type": "a table of named tables",
+    "model_type": "a table as in",
+    "dict_type": "a table of named tables as in",
     "too_short": "a list with at least one entry",
 }
 _BOUNDS = {
@@ -274,8 +262,7 @@ def explain(
                 absent: Place = (*parent, meant)
                 found[absent] = ""
         elif item["type"] == "missing":
-            remedy = f"missing; add {key} = ... ({fields(parent)[key].description})"
-            found.setdefault(place, remedy)
+            found.setdefault(place, f"missing; add {key} = ... ({fields(parent)[key].description})")
         else:
             found[place] = _must_be(place, item["type"], item.get("ctx", {}), item["input"])
     return found
@@ -287,14 +274,17 @@ def _must_be(place: Place, kind: str, context: Mapping[str, Any], value: object)
     hint = ""
     if kind == "literal_error":
         wanted = context["expected"].replace("'", '"')
-        if isinstance(value, str) and (meant := nearest(value, re.findall('"(.*?)"', wanted))):
-            hint = f"; did you mean {show(meant)}?"
+        meant = nearest(value, re.findall('"(.*?)"', wanted)) if isinstance(value, str) else None
+        hint = f"; did you mean {show(meant)}?" if meant else ""
     elif kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         wanted = f"{words} {context[bound]:g}"
     else:
         # "plain" is the topology's own kind and brings its phrase; pydantic may add kinds.
         wanted = _TYPES.get(kind) or context.get("phrase", "of another kind")
+        if kind in ("model_type", "dict_type"):
+            name = ".NAME" if kind == "dict_type" or len(place) == 2 else ""
+            wanted += f" [{place[0]}{name}]"
     return f"{subject} must be {wanted}, got {show(value)}{hint}"
 
 
@@ -315,10 +305,9 @@ def position(data: object, place: Place) -> tuple[int, ...]:
     order = []
     for depth, part in enumerate(place):
         node = at(data, place[:depth])
-        if isinstance(node, dict):
-            order.append(list(node).index(part) if part in node else len(node))
-        else:
-            order.append(part if isinstance(part, int) else 0)
+        keys: list[Any] = list(node) if isinstance(node, dict) else []
+        keys += range(len(node)) if isinstance(node, list) else ()
+        order.append(keys.index(part) if part in keys else len(keys))
     return tuple(order)
 
 

@@ -18,22 +18,21 @@ import zmq
 
 from actors.assembly import Assembled, Assembly
 from actors.resultlog import ResultLog
-from actors.settings import RENDERER, TILER, MergerSettings
+from actors.settings import COLUMNS, RENDERER, TILER, MergerSettings
 from actors.system.actor import Actor, ActorError
 from actors.system.linux import now_ns
 from actors.system.messages import (
     Answer,
     Begin,
-    End,
     Expect,
     Frame,
     Message,
     Missing,
     Published,
-    Rendered,
     Result,
 )
 from actors.system.nursery import Spec
+from actors.vision.edges import unyielding
 from actors.vision.merging import merge_groups
 
 Rows = npt.NDArray[np.float32]
@@ -60,9 +59,18 @@ class Merger(Actor):
         self.settings = settings
         self.stages = settings.stages
         self.emulated = any(settings.models[stage.model].emulated for stage in self.stages)
+        self._class_ids = self._table()
         self.streams = {name: Stream(self, name) for name in self.control.streams}
         self.results: zmq.Socket[bytes] = self.context.socket(zmq.XPUB)
         self.results_log: ResultLog | None = None
+
+    def _table(self) -> npt.NDArray[np.int64]:
+        """The run's class id by (stage, the model's class id)."""
+        ids = [self.settings.class_ids[stage.model] for stage in self.stages]
+        table = np.zeros((len(ids), max(map(len, ids))), np.int64)
+        for stage, row in enumerate(ids):
+            table[stage, : len(row)] = row
+        return table
 
     def open(self) -> None:
         self.results.set(zmq.SNDHWM, _HIGH_WATER)
@@ -91,8 +99,7 @@ class Merger(Actor):
     # ------------------------------------------------------------ messages
 
     def on_message(self, message: Message) -> None:
-        if isinstance(message, Rendered):
-            return  # the control block says it: see `work`
+        # End and Rendered only wake: the control block says what they say, see Stream.work.
         if isinstance(message, Expect):
             stream = self.streams.get(message.frame.stream)
             if stream is not None:
@@ -103,11 +110,17 @@ class Merger(Actor):
                 return
             if isinstance(message, Missing):
                 stream.assembly.missing(message.seq, message.stage, message.index, message.reason)
-            elif len(message.rows) % 24 == 0:
-                rows = np.frombuffer(message.rows, np.float32).reshape(-1, 6)
+            elif self._sensible(message):
+                rows = np.frombuffer(message.rows, np.float32).reshape(-1, COLUMNS)
                 stream.assembly.answer(message.seq, message.stage, message.index, rows)
-        elif isinstance(message, End):
-            pass  # likewise
+
+    def _sensible(self, answer: Answer) -> bool:
+        """Whether an answer is of a stage and of classes that there are."""
+        if len(answer.rows) % (4 * COLUMNS) or not 0 <= answer.stage < len(self.stages):
+            return False
+        classes = np.frombuffer(answer.rows, np.float32)[5::COLUMNS]
+        known = len(self.settings.models[self.stages[answer.stage].model].labels)
+        return bool(np.all((classes >= 0) & (classes < known)))
 
     def on_up(self, name: str) -> None:
         if name == RENDERER:
@@ -141,28 +154,28 @@ class Merger(Actor):
             self.results_log.write(record)
 
     def merge(self, answers: dict[tuple[int, int], Rows]) -> tuple[Rows, npt.NDArray[np.int64]]:
-        """All tiles' rows as one: (rows (n, 6), class ids of the run; stage of each), by score."""
-        rows = [np.zeros((0, 6), np.float32)]
+        """All tiles' rows as one list: rows (n, 6) by score, and the stage that found each."""
+        parts = [np.zeros((0, COLUMNS), np.float32)]
         stages = [np.zeros(0, np.int64)]
-        for (stage, _), part in answers.items():
-            if len(part):
-                ids = self.settings.class_ids[self.stages[stage].model]
-                part = part.copy()
-                part[:, 5] = np.asarray(ids)[part[:, 5].astype(np.int64)]
-                rows.append(part)
-                stages.append(np.full(len(part), stage))
-        all_rows, all_stages = np.concatenate(rows), np.concatenate(stages)
+        for (stage, _), rows in answers.items():
+            parts.append(rows)
+            stages.append(np.full(len(rows), stage))
+        rows, of_stage = np.concatenate(parts), np.concatenate(stages)
+        classes = self._class_ids[of_stage, rows[:, 5].astype(np.int64)]
+        if self.settings.cut_boxes == "yield":
+            stay = unyielding(rows[:, :4], classes, rows[:, 6] > 0)
+            rows, of_stage, classes = rows[stay], of_stage[stay], classes[stay]
         boxes, scores, classes, chosen = merge_groups(
-            all_rows[:, :4],
-            all_rows[:, 4],
-            all_rows[:, 5].astype(np.int64),
+            rows[:, :4],
+            rows[:, 4],
+            classes,
             self.settings.method,
             self.settings.metric,
             self.settings.threshold,
             self.settings.class_agnostic,
         )
         merged = np.column_stack([boxes, scores, classes]).astype(np.float32)
-        return merged, all_stages[chosen]
+        return merged, of_stage[chosen]
 
 
 class Stream:

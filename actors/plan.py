@@ -237,6 +237,7 @@ class Plan:
             metric=merge.metric,
             threshold=merge.threshold,
             class_agnostic=merge.class_agnostic,
+            cut_boxes=merge.cut_boxes,
             renderer=self.rendering,
         )
 

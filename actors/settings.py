@@ -19,6 +19,9 @@ from actors.vision.heads.description import HeadDescription
 from actors.vision.merging import Method, Metric
 from actors.vision.tiling import Size, View
 
+COLUMNS = 7
+"""Of an answer's rows: x1, y1, x2, y2 in frame pixels, score, class, 1 if cut by a tile's edge."""
+
 TILER, MERGER, RENDERER = "tiler", "merger", "renderer"
 
 
@@ -110,6 +113,7 @@ class MergerSettings(RoleSettings):
     metric: Metric
     threshold: float
     class_agnostic: bool
+    cut_boxes: Literal["yield", "keep"]
     renderer: bool
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.ledger import Assign, FrameKey, GiveUp, Ledger
-from actors.settings import MERGER, ModelSettings, StageSettings, TilerSettings
+from actors.settings import COLUMNS, MERGER, ModelSettings, StageSettings, TilerSettings
 from actors.system.actor import Actor
 from actors.system.memory import Pool
 from actors.system.messages import Down, Expect, Finished, Frame, Job, Message, Missing, Published
@@ -43,9 +43,9 @@ class _Frame:
     """What tiles (stage, index) of stages that others depend on have found, in frame pixels."""
 
     def found_by(self, stage: int) -> Rows:
-        """All that a stage has found, (n, 6), in the order of its tiles."""
+        """All that a stage has found, (n, COLUMNS), in the order of its tiles."""
         parts = [rows for (of, _), rows in sorted(self.found.items()) if of == stage]
-        return np.concatenate([np.zeros((0, 6), np.float32), *parts])
+        return np.concatenate([np.zeros((0, COLUMNS), np.float32), *parts])
 
 
 class Tiler(Actor):
@@ -118,13 +118,15 @@ class Tiler(Actor):
         if message.error:
             self.log.debug("%s: %s", message.worker, message.error)
         self._give_up(given_up)
-        if job is None or message.error:
+        if job is None or message.error or len(message.rows) % (4 * COLUMNS):
             return
         stream, seq, stage, index = job.key
         frame = self.frames.get((stream, seq))
         if frame is None or stage not in self.echoed:
             return
-        frame.found[stage, index] = np.frombuffer(message.rows, np.float32).reshape(-1, 6)
+        frame.found[stage, index] = np.frombuffer(message.rows, np.float32).reshape(
+            -1, COLUMNS
+        )
         self._expand(frame)
 
     # ------------------------------------------------------------ work

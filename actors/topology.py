@@ -194,6 +194,9 @@ class Merge(Table):
     metric: Literal["iou", "ios"] = key("iou", "intersection over the union or the smaller box")
     threshold: float = key(0.5, "overlap from which two boxes match", gt=0, le=1)
     class_agnostic: bool = key(False, "boxes of different classes match too")
+    cut_boxes: Literal["yield", "keep"] = key(
+        "yield", "a box cut by a tile's edge yields to a whole one that covers it, or is kept"
+    )
 
 
 class Render(Table):
@@ -253,8 +256,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Topology:
             values = {table: getattr(tables, table) for table in Tables.model_fields}
             return Topology(**values, file=file, warnings=tuple(_warnings(tables)))
     findings.sort(key=lambda finding: position(data, finding[0]))
-    faults = [Fault(dotted(place), problem) for place, problem in findings]
-    raise TopologyError(path.name or str(path), faults)
+    faults = (Fault(dotted(place), problem) for place, problem in findings)
+    raise TopologyError(path.name or str(path), dict.fromkeys(faults))
 
 
 def _name_run(data: dict[str, Any], file: Path) -> None:
@@ -649,7 +652,7 @@ def _is_loopback(host: str) -> bool:
 def check_outputs(draft: Draft) -> Iterator[Finding]:
     """Every output can be written, and is neither another output nor an input."""
     tables = draft.tables
-    taken: dict[object, str] = {_identity(draft.file): "the topology itself"}
+    taken: dict[object, str] = {_identity(draft.file): "this topology"}
     for name, stream in tables.streams.items():
         if source_kind(stream.source) == "file":
             taken[_identity(Path(stream.source))] = dotted(("streams", name, "source"))
@@ -668,7 +671,7 @@ def check_outputs(draft: Draft) -> Iterator[Finding]:
         if problem := output_problem(output, written, suffixes):
             yield place, problem
         elif identity in taken:
-            yield place, f"{show(written)} is {taken[identity]} too; write to another file"
+            yield place, f"{show(written)} is also {taken[identity]}; write to another file"
         taken[identity] = dotted(place)
 
 

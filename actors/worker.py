@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.runtimes import ComputeError, Runtime, RuntimeSpec, open_runtime
-from actors.settings import MERGER, TILER, ModelSettings, WorkerSettings
+from actors.settings import COLUMNS, MERGER, TILER, ModelSettings, WorkerSettings
 from actors.system.actor import Actor, ActorError
 from actors.system.linux import now_ns
 from actors.system.mailbox import Outbox
 from actors.system.memory import Pool
 from actors.system.messages import Answer, Down, Finished, Job, Message
 from actors.system.nursery import Spec
+from actors.vision.edges import cut_by_edge
 from actors.vision.heads import Decoder, build
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Tile, to_frame
@@ -198,7 +199,7 @@ class Context(threading.Thread):
         self._outbox.send(TILER, Finished(worker.name, job.id, error, echo))
 
     def _detect(self, job: Job) -> npt.NDArray[np.float32]:
-        """A tile's detections, float32 (n, 6): x1, y1, x2, y2 in frame pixels, score, class."""
+        """A tile's detections, float32 (n, COLUMNS)."""
         model = self._models[self.worker.settings.stages[job.stage].model]
         width, height = model.settings.size
         pixels = self.worker.tile_pixels[job.slot][: width * height * 3]
@@ -210,5 +211,9 @@ class Context(threading.Thread):
                 rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), threshold=model.settings.iou
             )
             rows = rows[kept]
-        rows[:, :4] = to_frame(rows[:, :4], Tile.from_tuple(job.tile), (job.width, job.height))
-        return rows
+        tile, frame = Tile.from_tuple(job.tile), (job.width, job.height)
+        found = np.empty((len(rows), COLUMNS), np.float32)
+        found[:, :4] = to_frame(rows[:, :4], tile, frame)
+        found[:, 4:6] = rows[:, 4:]
+        found[:, 6] = cut_by_edge(found[:, :4], tile, frame)
+        return found

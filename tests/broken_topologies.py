@@ -188,7 +188,8 @@ KEYS = [
          small('model = "small"\nveiw = "tiles"\ngrid = [3, 2]'),
          'stages.small.veiw: unknown key "veiw"; did you mean "view"?'),
     case("strange-key", base(('method = "nms"', "x = 1")),
-         'merge.x: unknown key "x"; the keys here are: method, metric, threshold, class_agnostic'),
+         'merge.x: unknown key "x"; the keys here are: method, metric, threshold, '
+         "class_agnostic, cut_boxes"),
     case("misspelt-table",
          base(("[models.large]", "[model.large]"), ("[models.small]", "[model.small]")),
          'model: unknown table "model"; did you mean "models"?'),
@@ -211,9 +212,13 @@ KEYS = [
          'images, /dev/videoN, rtsp://... or http://..., or "synthetic")'),
     case("list-of-tables",
          base(("[workers.npu0]", "[[workers]]"), ("[workers.npu1]", "[[workers]]")),
-         "workers: workers must be a table of named tables, got a list"),
+         "workers: workers must be a table of named tables as in [workers.NAME], got a list"),
     case("value-for-a-table", base((NPU1, "[workers]\nnpu1 = 1\n")),
-         "workers.npu1: npu1 must be a table, got 1"),
+         "workers.npu1: npu1 must be a table as in [workers.NAME], got 1"),
+    case("stream-without-a-name", base(("[streams.cam0]", "[streams]")),
+         'streams.source: source must be a table as in [streams.NAME], got "street.mp4"'),
+    case("value-for-merge", "merge = true\n" + base(('[merge]\nmethod = "nms"\n', "")),
+         "merge: merge must be a table as in [merge], got true"),
 ]
 
 TYPES = [
@@ -365,8 +370,8 @@ SOURCES = [
     case("source-empty-text", stream('source = ""'),
          "streams.cam0.source: the path is empty; give the path of a file"),
     case("source-that-no-file-can-have", stream('source = "a\\u0000b"'),
-         'streams.cam0.source: "a\\u0000b" cannot be read (no file can have this name); correct the '
-         "path or its permissions"),
+         'streams.cam0.source: "a\\u0000b" cannot be read (no file can have this name); correct '
+         "the path or its permissions"),
     case("folder-without-images", stream('source = "nothing"'),
          f'streams.cam0.source: no image ({IMAGES}) lies in "nothing" (looked for '
          "FOLDER/nothing); correct the path"),
@@ -413,7 +418,8 @@ MODELS = [
          'models.large.path: runtime "rknn" comes with the board\'s runtime; use the .onnx here'),
     case("rknn-runtime-and-no-rknn-file", large('path = "models/renamed.rknn"\nruntime = "rknn"'),
          'models.large.path: "models/renamed.rknn" is no .rknn file; convert the model again',
-         'models.large.runtime: runtime "rknn" comes with the board\'s runtime; use the .onnx here'),
+         'models.large.runtime: runtime "rknn" comes with the board\'s runtime; use the .onnx '
+         "here"),
     case("rknn-named-onnx", large('path = "models/board.onnx"'),
          'models.large.path: "models/board.onnx" is an .rknn file and runtime "onnx" reads '
          ".onnx; give the .onnx"),
@@ -437,7 +443,8 @@ MODELS = [
     case("labels-blank", large('path = "models/large.onnx"\nlabels = "models/blank.txt"'),
          'models.large.labels: "models/blank.txt" holds no name; write a class name a line'),
     case("labels-no-text", large('path = "models/large.onnx"\nlabels = "images/one.JPG"'),
-         'models.large.labels: "images/one.JPG" is no text file; give one with a class name a line'),
+         'models.large.labels: "images/one.JPG" is no text file; give one with a class name a '
+         "line"),
 ]
 
 OUTPUTS = [
@@ -474,14 +481,14 @@ OUTPUTS = [
     case("log-is-a-folder", base(('bind = "tcp://127.0.0.1:*"', 'jsonl = "images"')),
          'results.jsonl: "images" is a folder; give a file in it'),
     case("video-onto-its-source", base(("out.mp4", "images/../street.mp4")),
-         'render.video: "images/../street.mp4" is streams.cam0.source too; write to another file'),
+         'render.video: "images/../street.mp4" is also streams.cam0.source; write to another file'),
     case("log-onto-the-topology", base(('bind = "tcp://127.0.0.1:*"', 'jsonl = "topology.toml"')),
-         'results.jsonl: "topology.toml" is the topology itself too; write to another file'),
+         'results.jsonl: "topology.toml" is also this topology; write to another file'),
     case("log-onto-a-model", base(('bind = "tcp://127.0.0.1:*"', 'jsonl = "models/small.onnx"')),
-         'results.jsonl: "models/small.onnx" is models.small.path too; write to another file'),
+         'results.jsonl: "models/small.onnx" is also models.small.path; write to another file'),
     case("two-outputs-onto-one-file",
          base(('bind = "tcp://127.0.0.1:*"', 'jsonl = "images/../out.mp4"')),
-         'render.video: "out.mp4" is results.jsonl too; write to another file'),
+         'render.video: "out.mp4" is also results.jsonl; write to another file'),
 ]
 
 OVERRIDES = [

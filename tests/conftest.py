@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tools import scene
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,3 +21,28 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found: {folder} (models, street video, COCO images)")
     return folder
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A private folder with a short path: a socket's path holds 107 bytes, pytest's is longer."""
+    folder = Path(tempfile.mkdtemp(prefix="tt-", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def runtime_dir(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that XDG_RUNTIME_DIR names, so that run directories lie in it."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_tmp))
+    return short_tmp
+
+
+@pytest.fixture(scope="session")
+def scene_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty frames of the synthetic scene, 1920x1080, 30 frames/s."""
+    path = tmp_path_factory.mktemp("scene") / "scene.mp4"
+    scene.write_video(path, 40)
+    return path

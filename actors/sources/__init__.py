@@ -133,7 +133,9 @@ def _quieten() -> None:
 
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        # The first is what OpenCV had up to 4.12.
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+        set_level(0)  # silent
 
 
 def place(image: NDArray[np.uint8], slot: NDArray[np.uint8], where: str) -> tuple[int, int]:

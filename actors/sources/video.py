@@ -42,7 +42,6 @@ _TRIES = 2000
 _HEAD = 30
 # Containers that store how many frames they hold; others are estimated from the duration.
 _COUNTING = frozenset({".mp4", ".m4v", ".mov", ".avi"})
-_EDITABLE = _COUNTING - {".avi"}
 
 
 class VideoSource:
@@ -134,15 +133,13 @@ class VideoSource:
 
     def _grab(self) -> bool:
         """Decodes the next frame that can be decoded and finds its index; False at the end."""
-        failures = 0
-        while self._ended or not self._capture.grab():
-            failures += 1
-            if self._ended or failures > _TRIES:
-                self._end()
-                return False
+        failures = None if self._ended else _grab(self._capture)
+        if failures is None:
+            self._end()
+            return False
         now = self._capture.get(cv2.CAP_PROP_POS_MSEC)
         late = self.info.fps is not None and now - self._time > 1500 / self.info.fps
-        if self._at >= 0 and (failures or late):
+        if failures or late:
             lost = self._gap(now, failures)
             self._note_lost(self._at + 1, lost)
             self._at += lost
@@ -164,7 +161,8 @@ class VideoSource:
         if count > 0:
             self.unreadable += count
             self.last_error = (
-                f"{self._name}: {count} frames from frame {first} on could not be decoded"
+                f"{self._name}: {count} frames are missing at frame {first}; the file is damaged "
+                "or was cut off there"
             )
 
     def _end(self) -> None:
@@ -174,13 +172,14 @@ class VideoSource:
         self._ended = True
         frames, fps = self.info.frames, self.info.fps
         suffix = Path(self._name).suffix.lower()
-        if frames is None or fps is None or suffix not in _COUNTING:
-            return
         read = self._at + 1
-        # Frames that are absent while the time is complete were never there (variable rate).
-        if frames - read <= 1 or frames - (self._time * fps / 1000 + 1) <= 1:
+        if frames is None or fps is None or suffix not in _COUNTING or frames - read <= 1:
             return
-        if suffix in _EDITABLE:
+        if suffix == ".avi":
+            # Its count includes empty frames, which mean "as before" and are never given.
+            if self._time * fps / 1000 + 1 >= frames - 1:
+                return
+        else:
             # Cutting without encoding leaves frames before the cut in the file, hidden by an edit
             # list: fewer than lie between two key frames. They are no loss.
             packets, first_gop = self._packets.count()
@@ -226,6 +225,11 @@ class VideoSource:
         return False
 
 
+def _grab(capture: cv2.VideoCapture) -> int | None:
+    """Takes the next frame or packet; how many tries failed before it, or None at the end."""
+    return next((tries for tries in range(_TRIES) if capture.grab()), None)
+
+
 class _Packets:
     """The timestamps of a file's packets in the order of display, read as far as needed.
 
@@ -239,7 +243,7 @@ class _Packets:
         self._capture: cv2.VideoCapture | None = None
         self._times: list[float] = []
         self._keys: list[float] = []  # of the key frames
-        self._distinct = True
+        self._sound = True  # no packet was unreadable and no two share a timestamp
         self._complete = False
 
     def rank(self, time: float) -> int | None:
@@ -250,8 +254,8 @@ class _Packets:
         return index if index < len(self._times) and self._times[index] == time else None
 
     def agree(self, head: list[float]) -> bool:
-        """Whether a file's first decoded frames are these, and no two frames share a time."""
-        return self._distinct and self._times[: len(head)] == head
+        """Whether the timestamps can be trusted: those of the first decoded frames are these."""
+        return self._sound and self._times[: len(head)] == head
 
     def key_before(self, index: int) -> float | None:
         """Where to start decoding for frame `index`: the last key frame but one.
@@ -287,14 +291,16 @@ class _Packets:
             self._capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG)
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
         for _ in range(1000):
-            if not self._capture.grab():
+            failures = _grab(self._capture)
+            if failures is None:
                 self.close()
                 break
+            self._sound = self._sound and failures == 0
             time = self._capture.get(cv2.CAP_PROP_POS_MSEC)
             self._times.append(time)
             if self._capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME):
                 self._keys.append(time)
         self._times.sort()
         self._keys.sort()
-        self._distinct = all(a < b for a, b in pairwise(self._times))
+        self._sound = self._sound and all(a < b for a, b in pairwise(self._times))
         return True

@@ -145,7 +145,7 @@ class Job(Message):
 class Answer(Message):
     """Worker to merger: one tile's detections.
 
-    `rows` is float32 (n, 6) in C order: x1, y1, x2, y2 in frame pixels, score, class.
+    `rows` is a float32 array in C order; its columns are the receiver's business.
     """
 
     stream: str
@@ -189,7 +189,7 @@ class Published(Message):
 
 @dataclass(frozen=True, slots=True)
 class Result(Message):
-    """Merger to renderer: a published frame and its detections (as Answer.rows, merged)."""
+    """Merger to renderer: a published frame and its detections, float32 (n, 6) in C order."""
 
     frame: Frame
     complete: bool

@@ -16,7 +16,8 @@ The boxes whose turn it is are compared, a block at a time, with those that nobo
 first whether they touch at all, by four comparisons with the classes set apart, and only the pairs
 that do by their overlap. So neither a crowd nor a wide field costs n x n overlaps. They are
 computed in float64, where whole pixels are exact and an overlap of just the threshold counts.
-MEASURED
+Measured on a slow x86 core, one class, in ms for nms / greedy_nmm / nmm: 300 boxes on 25 people
+0.8 / 1.8 / 2.2, 1500 on 125 people 2.9 / 7.9 / 10.7, 1500 of which hardly two match 11 / 10 / 13.
 
 Not cv2.dnn.NMSBoxes: it drops above the threshold, not at it, computes an overlap as 1 - (1 - x) in
 float32, takes two boxes without area for identical, and knows neither IoS nor merging.
@@ -170,7 +171,8 @@ class _Pairs:
         # The classes side by side on one line, so that boxes of two classes do not touch. Only to
         # find candidates: rounding keeps the order of edges, so it may add some but loses none, and
         # float32 is compared twice as fast.
-        apart = np.unique(labels, return_inverse=True)[1] * (np.ptp(boxes[:, 0::2]) + 1)
+        span = boxes.max(initial=0) - boxes.min(initial=0) + 1
+        apart = np.unique(labels, return_inverse=True)[1] * span
         x1, y1, x2, y2 = boxes.T
         self._edges = np.stack([x1 + apart, y1, x2 + apart, y2]).astype(np.float32)
 
@@ -214,10 +216,9 @@ def _claims(
     while len(queue) and len(pool):
         rows, queue = queue[:ROWS], queue[ROWS:]
         first, second = pairs.find(rows, pool)
+        ends = first.searchsorted(rows, "right").tolist()
         start = 0
-        for rank, end in zip(
-            rows.tolist(), first.searchsorted(rows, "right").tolist(), strict=True
-        ):
+        for rank, end in zip(rows.tolist(), ends, strict=True):
             matched, start = second[start:end], end
             own = int(owner[rank])
             if own < 0:

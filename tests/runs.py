@@ -1,0 +1,115 @@
+"""What tests of whole runs share: topologies, the records of a run, and what it may not leave."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from actors.client import End, Result
+from tools.lab import Lab
+
+Record = dict[str, Any]
+
+
+def stream(source: Path | str, name: str = "cam0", **keys: Any) -> str:
+    """A [streams.NAME] table."""
+    return _table(f"streams.{name}", source=str(source), **keys)
+
+
+def instant(size: tuple[int, int] = (640, 640), name: str = "m") -> str:
+    """A model that takes no time and whose results follow from the pixels."""
+    return _table(f"models.{name}", runtime="instant", size=list(size))
+
+
+def model(path: Path, name: str = "m", **keys: Any) -> str:
+    return _table(f"models.{name}", path=str(path), **keys)
+
+
+def stage(name: str, view: str, model: str = "m", **keys: Any) -> str:
+    return _table(f"stages.{name}", view=view, model=model, **keys)
+
+
+def workers(count: int, models: tuple[str, ...] = ("m",)) -> str:
+    return "".join(
+        _table(f"workers.npu{core}", core=core, models=list(models)) for core in range(count)
+    )
+
+
+def table(name: str, **keys: Any) -> str:
+    """Any other table."""
+    return _table(name, **keys)
+
+
+def _table(name: str, **keys: Any) -> str:
+    # JSON's strings, numbers, lists and booleans are TOML's.
+    return "\n".join([f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in keys.items())]) + "\n\n"
+
+
+def collect(lab: Lab, timeout: float = 120.0) -> tuple[dict[str, list[Record]], dict[str, int]]:
+    """Subscribe until every stream has ended: records by stream, and frames as `end` told them."""
+    records: dict[str, list[Record]] = {}
+    ends: dict[str, int] = {}
+    for message in messages(lab, timeout):
+        if isinstance(message, End):
+            ends[message.stream] = message.frames
+        else:
+            records.setdefault(message.stream, []).append(message.raw)
+    return records, ends
+
+
+def messages(lab: Lab, timeout: float = 120.0) -> Iterator[Result | End]:
+    with lab.subscriber(timeout) as subscriber:
+        yield from subscriber
+
+
+def run(topology: str, *options: str) -> tuple[dict[str, list[Record]], dict[str, int]]:
+    """A whole run that must end well: its records and ends."""
+    with Lab(topology, *options) as lab:
+        records, ends = collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+    return records, ends
+
+
+def essence(records: list[Record]) -> list[Record]:
+    """Records without what differs between two runs of the same input: times and names."""
+    passing = ("captured_ns", "published_ns", "run", "stream")
+    return [{k: v for k, v in record.items() if k not in passing} for record in records]
+
+
+def in_order_once(records: list[Record], frames: int) -> bool:
+    """Whether seq runs from 0 to frames - 1, each once, in order."""
+    return [record["seq"] for record in records] == list(range(frames))
+
+
+def processes_of(lab: Lab) -> list[psutil.Process]:
+    """All processes that run for a lab: its supervisor and what that has started."""
+    assert lab.process is not None
+    try:
+        supervisor = psutil.Process(lab.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def leftovers(lab: Lab, processes: list[psutil.Process], seconds: float = 3.0) -> list[str]:
+    """What a run that is over has left: processes, its run directory, shared memory."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    left = [f"process {process.pid} {process.name()}" for process in alive]
+    left += [f"file {path}" for path in lab.rundir.glob("*")]
+    if lab.rundir.exists():
+        left.append(f"folder {lab.rundir}")
+    left += [f"memory {path}" for path in Path("/dev/shm").glob("*tritile*")]
+    return left
+
+
+def wait_for(condition: Any, seconds: float = 20.0, what: str = "") -> None:
+    """Poll until `condition()` holds; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain {what}"
+        time.sleep(0.01)

@@ -1,0 +1,177 @@
+"""Pixels change where something is drawn and nowhere else."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.vision.drawing import banner, color_of, draw
+from actors.vision.tiling import Tile, View, plan
+
+Image = npt.NDArray[np.uint8]
+NAMES = ["person", "bicycle"]
+
+
+def gray(width: int = 640, height: int = 360) -> Image:
+    return np.full((height, width, 3), 90, np.uint8)
+
+
+def changed(image: Image) -> npt.NDArray[np.bool_]:
+    return np.asarray((image != 90).any(axis=2))
+
+
+def one(image: Image, box: list[float], class_id: int = 0, score: float = 0.83) -> None:
+    draw(image, np.array([box], np.float32), np.array([score]), np.array([class_id]), NAMES)
+
+
+def test_a_box_and_its_label() -> None:
+    image = gray()
+    one(image, [100, 150, 300, 250])
+    touched = changed(image)
+    color = np.array(color_of(0))
+    # All four sides, one pixel wide on an image of this size, in the class's colour.
+    assert (image[150, 100:301] == color).all()
+    assert (image[250, 100:301] == color).all()
+    assert (image[150:251, 100] == color).all()
+    assert (image[150:251, 300] == color).all()
+    # Nothing inside, nothing outside but the label's plate, which stands on the upper left corner.
+    assert not touched[151:250, 101:300].any()
+    touched[150:251, 100:301] = False
+    rows, columns = np.nonzero(touched)
+    assert rows.max() == 149 and columns.min() == 100
+    assert 10 <= rows.max() - rows.min() + 1 <= 24
+    assert columns.max() <= 220
+    # The plate is full, and there are letters on it.
+    plate = image[rows.min() : 150, 100 : columns.max() + 1]
+    # All but a smoothed edge of a letter that happens to be of the background's grey.
+    assert (plate != 90).any(axis=2).mean() > 0.99
+    assert (plate == color).all(axis=2).mean() > 0.4
+    assert (plate.max(axis=2) < 60).any()
+
+
+def test_the_label_says_class_and_score() -> None:
+    """Another name, another score, a class without a name: another picture each."""
+    pictures = []
+    for class_id, score in ((0, 0.83), (0, 0.84), (1, 0.83), (7, 0.83), (8, 0.83)):
+        image = gray()
+        one(image, [100, 150, 300, 250], class_id, score)
+        pictures.append(changed(image) & (image != color_of(class_id)).any(axis=2))
+    for before, after in combinations(pictures, 2):
+        assert (before != after).any()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [0, 0, 639, 359],
+        [-50, -50, 30, 30],
+        [600, 300, 900, 900],
+        [630, 2, 700, 50],
+        [-1e9, -1e9, 1e9, 1e9],
+        [300, 359.9, 300, 359.9],
+        [700, 400, 800, 500],
+    ],
+)
+def test_labels_stay_in_the_image(box: list[float]) -> None:
+    """A label at any edge is as large as one in the middle."""
+    middle, image = gray(), gray()
+    one(middle, [300, 200, 300, 200])
+    one(image, box)
+    letters = (middle.max(axis=2) < 60).sum()
+    assert letters > 20
+    assert (image.max(axis=2) < 60).sum() == letters
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=4, max_size=4), max_size=5),
+    st.sampled_from([(1, 1), (40, 20), (320, 192), (1920, 1080)]),
+)
+def test_any_box_on_any_image(boxes: list[list[float]], size: tuple[int, int]) -> None:
+    image = gray(*size)
+    corners = np.array(boxes, np.float32).reshape(-1, 4)
+    ids = np.arange(len(boxes)) - 1
+    draw(
+        image,
+        corners,
+        np.linspace(1, 0, len(boxes)),
+        ids,
+        NAMES,
+        tiles=plan(View("frame"), size, (64, 64)),
+    )
+    banner(image, "29.8 fps")
+
+
+def test_nothing_to_draw() -> None:
+    image = gray()
+    draw(image, np.empty((0, 4), np.float32), np.empty(0), np.empty(0, np.int64), NAMES)
+    assert not changed(image).any()
+
+
+def test_the_best_label_lies_on_top() -> None:
+    image = gray()
+    boxes = np.array([[100, 150, 300, 250], [100, 150, 300, 250]], np.float32)
+    draw(image, boxes, np.array([0.9, 0.4]), np.array([0, 1]), NAMES)
+    alone = gray()
+    one(alone, [100, 150, 300, 250], 0, 0.9)
+    rows = slice(0, 150)
+    mask = changed(alone)[rows]
+    assert (image[rows][mask] == alone[rows][mask]).all()
+
+
+def test_tiles_are_outlined() -> None:
+    image = gray(1920, 1080)
+    tiles = plan(View("tiles"), (1920, 1080), (640, 640))
+    draw(image, np.empty((0, 4)), np.empty(0), np.empty(0, np.int64), NAMES, tiles=tiles)
+    expected = np.zeros((1080, 1920), bool)
+    for y in (0, 440, 639, 1079):
+        expected[y] = True
+    for x in (0, 639, 640, 1279, 1280, 1919):
+        expected[:, x] = True
+    np.testing.assert_array_equal(changed(image), expected)
+
+
+@pytest.mark.parametrize("value", [0, 90, 127, 255])
+def test_a_tile_shows_on_any_background(value: int) -> None:
+    image = np.full((90, 90, 3), value, np.uint8)
+    tile = Tile(10, 10, 64, 64, 0, 0, 64, 64)
+    draw(image, np.empty((0, 4)), np.empty(0), np.empty(0, np.int64), NAMES, tiles=[tile])
+    assert np.abs(image[10, 20].astype(int) - value).max() >= 60
+
+
+def test_banner() -> None:
+    image = gray()
+    banner(image, "29.8 fps  incomplete")
+    rows, columns = np.nonzero(changed(image))
+    assert rows.min() == 0 and columns.min() == 0
+    assert rows.max() < 40 and 60 < columns.max() < 260
+    strip = image[: rows.max() + 1, : columns.max() + 1]
+    assert (strip != 90).any(axis=2).mean() > 0.99
+    assert (strip >= 200).any() and (strip == 90 // 4).all(axis=2).mean() > 0.4
+
+
+def test_letters_and_lines_grow_with_the_image() -> None:
+    heights, widths = [], []
+    for size in ((320, 192), (1920, 1080), (3840, 2160)):
+        image = gray(*size)
+        box = [size[0] * 0.4, size[1] * 0.4, size[0] * 0.6, size[1] * 0.6]
+        one(image, box)
+        touched = changed(image)
+        widths.append(int(touched[size[1] // 2, : size[0] // 2].sum()))
+        heights.append(int(round(box[1]) - np.nonzero(touched)[0].min()))
+    assert widths == [1, 3, 5]
+    assert heights == sorted(set(heights))
+
+
+def test_colors_tell_classes_apart() -> None:
+    colors = [np.array(color_of(i)) for i in range(20)]
+    assert color_of(3) == color_of(3)
+    distances = {
+        (i, j): int(np.abs(colors[i] - colors[j]).max()) for i, j in combinations(range(20), 2)
+    }
+    assert min(distances.values()) >= 40, min(distances, key=lambda pair: distances[pair])
