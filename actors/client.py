@@ -1,34 +1,258 @@
-"""Placeholder until the real one is written (another person is on it)."""
-from __future__ import annotations
-from dataclasses import dataclass
-from typing import Any, Iterator
-import msgpack, zmq
+"""The door for Python users: a run's results as typed values.
 
-@dataclass(frozen=True)
+    from actors.client import Result, Subscriber
+
+    with Subscriber("tcp://127.0.0.1:5570") as subscriber:
+        for message in subscriber:
+            if isinstance(message, Result):
+                print(message.stream, message.seq, message.labels, message.boxes)
+
+Results come over one ZeroMQ PUB socket, two parts a message: a topic and a msgpack map. Delivery
+is at least once: after a crash of the merger the last frame may come again, with the same `seq`.
+A subscriber that is too slow, or that joins late, misses results; missing numbers are counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+import zmq
+
+VERSION = 1
+"""Of the records; it changes when a key changes its meaning."""
+
+
+class ResultError(Exception):
+    """Results that this client cannot understand; the message is one sentence with the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
+    """The detections of one frame, highest score first."""
+
+    run: str
     stream: str
     seq: int
+    """Counts a stream's frames from 0."""
+    source_frame: int
+    """Index of the frame in its source."""
+    captured_ns: int
+    """When the frame was captured, and when the result was published: CLOCK_REALTIME."""
     published_ns: int
+    size: tuple[int, int]
+    """(width, height) of the frame, pixels."""
+    complete: bool
+    """False when a part of the frame was not looked at: `missing` says which."""
+    missing: tuple[Any, ...]
+    boxes: npt.NDArray[np.float32]
+    """(n, 4) as x1, y1, x2, y2, pixels of the frame."""
+    scores: npt.NDArray[np.float32]
+    """(n,), 0 to 1."""
+    class_ids: npt.NDArray[np.int32]
+    """(n,)"""
+    labels: tuple[str, ...]
+    stages: tuple[str, ...]
+    """Which stage found each."""
     raw: dict[str, Any]
+    """The record as it came."""
 
-@dataclass(frozen=True)
+    @property
+    def latency_ms(self) -> float:
+        """From capture to publication, milliseconds."""
+        return (self.published_ns - self.captured_ns) / 1e6
+
+
+@dataclass(frozen=True, eq=False)
 class End:
+    """A stream is over, and every frame of it is published."""
+
+    run: str
     stream: str
     frames: int
+    raw: dict[str, Any]
+
 
 class Subscriber:
-    def __init__(self, endpoint: str, streams=None, *, timeout: float | None = None) -> None:
-        self.ctx = zmq.Context(); self.s = self.ctx.socket(zmq.SUB); self.s.set(zmq.SUBSCRIBE, b""); self.s.connect(endpoint); self.timeout = timeout
-        self.open = set(); self.seen=set()
-    def __enter__(self): return self
-    def __exit__(self, *a): self.s.close(0); self.ctx.term()
-    def __iter__(self): return self
-    def __next__(self):
-        if self.seen and not self.open: raise StopIteration
-        if not self.s.poll(int((self.timeout or 1e6)*1000)): raise TimeoutError("no message")
-        t, d = self.s.recv_multipart(); r = msgpack.unpackb(d)
-        if t.startswith(b"end."):
-            self.open.discard(r["stream"]); self.seen.add(r["stream"])
-            return End(r["stream"], r["frames"])
-        self.seen.add(r["stream"]); self.open.add(r["stream"])
-        return Result(r["stream"], r["seq"], r["published_ns"], r)
+    """Iterates over the results of the named streams, or of all.
+
+    It stops once each named stream has ended; without names, once each stream that was heard of
+    has ended. A publisher that is not there yet is waited for, and one that comes back is joined
+    again. To be used by one thread.
+    """
+
+    gaps: Counter[str]
+    """Per stream, how many sequence numbers were missing between two results: frames that a live
+    source dropped, or results lost because this subscriber was too slow."""
+    repeats: Counter[str]
+    """Per stream, how many results came again; they are handed on like any other."""
+    malformed: int
+    """Messages that are none of ours; they are skipped."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        streams: Sequence[str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """`timeout` is in seconds: so long without a result raises TimeoutError; None waits.
+
+        `streams` names those wanted; None is all. Raises ResultError when `endpoint` is none.
+        """
+        if isinstance(streams, str):
+            raise TypeError(f'streams is a sequence of names; give ["{streams}"]')
+        self.gaps, self.repeats, self.malformed = Counter(), Counter(), 0
+        self._endpoint = endpoint
+        self._wanted = None if streams is None else frozenset(streams)
+        self._timeout = timeout
+        self._last: dict[str, int] = {}  # the seq of each stream's newest result
+        self._running: set[str] = set(self._wanted or ())
+        self._ended: set[str] = set()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.linger = 0
+        for name in [""] if self._wanted is None else self._wanted:
+            # A prefix: "det.cam1" lets "det.cam10" pass too, which _parse then drops.
+            self._socket.subscribe(f"det.{name}")
+            self._socket.subscribe(f"end.{name}")
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ResultError(
+                f"{endpoint}: not an endpoint that ZeroMQ can connect to ({error}); "
+                "give the topology's [results] bind, as tcp://127.0.0.1:5570"
+            ) from None
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the socket; iterating is over then. May be called again."""
+        self._context.destroy()
+
+    def __iter__(self) -> Subscriber:
+        return self
+
+    def __next__(self) -> Result | End:
+        """The next message.
+
+        Raises TimeoutError when none comes in time, and ResultError for a record of a version
+        that is not known here.
+        """
+        if self._socket.closed or (self._ended and not self._running):
+            raise StopIteration
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        while True:
+            message = self._parse(self._receive(deadline))
+            if message is not None:
+                self._note(message)
+                return message
+
+    def _receive(self, deadline: float | None) -> list[bytes]:
+        wait_ms = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+        if not self._socket.poll(wait_ms):
+            raise TimeoutError(
+                f"no result from {self._endpoint} for {self._timeout:g} s; check that the run is "
+                "up and that this is the endpoint of its [results]"
+            )
+        return self._socket.recv_multipart()
+
+    def _parse(self, parts: list[bytes]) -> Result | End | None:
+        """None for what is not for us: another stream's message, or a malformed one."""
+        try:
+            topic, body = parts
+            kind, name = topic[:4].decode(), topic[4:].decode()
+            if self._wanted is not None and name not in self._wanted:
+                return None
+            record = msgpack.unpackb(body)
+            if record["v"] != VERSION:
+                raise ResultError(
+                    f"{self._endpoint}: its records are version {record['v']} and this client "
+                    f"reads version {VERSION}; update the older of the two"
+                )
+            message = _READERS[kind](record)
+            if message.stream != name:
+                raise ValueError("the topic and the record disagree")
+        except _MALFORMED:
+            self.malformed += 1
+            return None
+        return message
+
+    def _note(self, message: Result | End) -> None:
+        """Keeps count of what came."""
+        stream = message.stream
+        if isinstance(message, End):
+            self._running.discard(stream)
+            self._ended.add(stream)
+            self._last.pop(stream, None)
+            return
+        self._running.add(stream)
+        last, seq = self._last.get(stream), message.seq
+        # The first result of a late joiner has any number. Number 0 after others is a new run.
+        if last is None or (seq == 0 and last > 0) or seq > last:
+            if last is not None and seq > last + 1:
+                self.gaps[stream] += seq - last - 1
+            self._last[stream] = seq
+        else:
+            self.repeats[stream] += 1
+
+
+def results(
+    endpoint: str, streams: Sequence[str] | None = None, *, timeout: float | None = None
+) -> Iterator[Result | End]:
+    """A `Subscriber` as a plain iterator, closed when it is done."""
+    with Subscriber(endpoint, streams, timeout=timeout) as subscriber:
+        yield from subscriber
+
+
+def _result(record: Mapping[str, Any]) -> Result:
+    found = record["detections"]
+    width, height = record["size"]
+    return Result(
+        run=str(record["run"]),
+        stream=str(record["stream"]),
+        seq=int(record["seq"]),
+        source_frame=int(record["source_frame"]),
+        captured_ns=int(record["captured_ns"]),
+        published_ns=int(record["published_ns"]),
+        size=(int(width), int(height)),
+        complete=bool(record["complete"]),
+        missing=tuple(record["missing"]),
+        boxes=np.array([one["box"] for one in found], np.float32).reshape(len(found), 4),
+        scores=np.array([one["score"] for one in found], np.float32).reshape(len(found)),
+        class_ids=np.array([one["class_id"] for one in found], np.int32).reshape(len(found)),
+        labels=tuple(str(one["label"]) for one in found),
+        stages=tuple(str(one["stage"]) for one in found),
+        raw=dict(record),
+    )
+
+
+def _end(record: Mapping[str, Any]) -> End:
+    return End(
+        run=str(record["run"]),
+        stream=str(record["stream"]),
+        frames=int(record["frames"]),
+        raw=dict(record),
+    )
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any]], Result | End]] = {"det.": _result, "end.": _end}
+# All that reading a map of unknown content may raise.
+_MALFORMED = (ValueError, LookupError, TypeError, OverflowError, msgpack.UnpackException)

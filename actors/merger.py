@@ -1,8 +1,13 @@
 """Merger: puts frames together from their tiles' answers and publishes them in order.
 
 Which frame is whole and next is the Assembly's business; here are NMS, the record, the results
-socket and the log. What was published last is noted in the control block right after it went out,
-so a merger that comes back does not publish it again (except the last one, if it died in between).
+socket and the log.
+
+Dying must lose no frame and repeat at most the last. A record that was handed to ZeroMQ leaves the
+process a moment later, on another thread, and is lost if SIGKILL comes first. So a frame is
+*settled*, noted as published in the control block and its slot let go, only when the next one goes
+out or 20 ms have passed. A merger that comes back publishes what was not settled. Before that it
+waits for the subscribers that its predecessor had, who need a moment to connect again.
 """
 
 from __future__ import annotations
@@ -41,6 +46,9 @@ _VERSION = 1
 _HIGH_WATER = 10_000
 # How long the last results may still travel to slow subscribers when the run is over.
 _LINGER_MS = 1000
+_SETTLE_NS = 20_000_000
+# ZeroMQ's subscribers try to connect again every 100 ms.
+_SUBSCRIBERS_NS = 1_000_000_000
 # Latency percentiles are over this many frames, counted anew every so many.
 _LATENCIES = 512
 _EVERY = 16
@@ -63,6 +71,9 @@ class Merger(Actor):
         self.streams = {name: Stream(self, name) for name in self.control.streams}
         self.results: zmq.Socket[bytes] = self.context.socket(zmq.XPUB)
         self.results_log: ResultLog | None = None
+        self._awaited = self.control.header.subscriptions
+        self._await_until_ns = now_ns() + _SUBSCRIBERS_NS
+        self._subscriptions = 0
 
     def _table(self) -> npt.NDArray[np.int64]:
         """The run's class id by (stage, the model's class id)."""
@@ -75,6 +86,8 @@ class Merger(Actor):
     def open(self) -> None:
         self.results.set(zmq.SNDHWM, _HIGH_WATER)
         self.results.set(zmq.LINGER, _LINGER_MS)
+        # Tell of every subscription, not only of the first to a topic: they are counted.
+        self.results.set(zmq.XPUB_VERBOSER, 1)
         try:
             self.results.bind(self.settings.bind)
         except zmq.ZMQError as error:
@@ -93,6 +106,9 @@ class Merger(Actor):
 
     def close(self) -> None:
         self.results.close(_LINGER_MS)
+        # What was sent has now left, or waits for a subscriber that does not read.
+        for stream in self.streams.values():
+            stream.settle()
         if self.results_log is not None:
             self.results_log.close()
 
@@ -115,12 +131,13 @@ class Merger(Actor):
                 stream.assembly.answer(message.seq, message.stage, message.index, rows)
 
     def _sensible(self, answer: Answer) -> bool:
-        """Whether an answer is of a stage and of classes that there are."""
+        """Whether an answer is of a stage and of classes that there are, and its boxes finite."""
         if len(answer.rows) % (4 * COLUMNS) or not 0 <= answer.stage < len(self.stages):
             return False
-        classes = np.frombuffer(answer.rows, np.float32)[5::COLUMNS]
+        rows = np.frombuffer(answer.rows, np.float32).reshape(-1, COLUMNS)
         known = len(self.settings.models[self.stages[answer.stage].model].labels)
-        return bool(np.all((classes >= 0) & (classes < known)))
+        classes = rows[:, 5]
+        return bool(np.isfinite(rows).all() and np.all((classes >= 0) & (classes < known)))
 
     def on_up(self, name: str) -> None:
         if name == RENDERER:
@@ -130,20 +147,33 @@ class Merger(Actor):
     def work(self) -> None:
         self._notice_subscribers()
         for stream in self.streams.values():
-            stream.work()
+            stream.settle_in_time(now_ns())
+            if self._await_until_ns == 0:
+                stream.work()
         self.record.queued = sum(stream.assembly.waiting() for stream in self.streams.values())
 
+    def wait_ms(self) -> int:
+        unsettled = any(stream.unsettled for stream in self.streams.values())
+        return _SETTLE_NS // 1_000_000 if unsettled else super().wait_ms()
+
     def _notice_subscribers(self) -> None:
+        """Count subscriptions as they come and go."""
         while True:
             try:
                 request = self.results.recv(zmq.NOBLOCK)
             except zmq.Again:
+                break
+            # 1 and a topic prefix: somebody subscribes; 0: no longer. Anything else is ignored.
+            self._subscriptions += {b"\x01": 1, b"\x00": -1}.get(request[:1], 0)
+        if self._subscriptions and not self.control.header.subscribed:
+            self.control.header.subscribed = 1
+            for name in self.streams:
+                self.outbox.send(name, Begin())
+        if self._await_until_ns:
+            if self._subscriptions < self._awaited and now_ns() < self._await_until_ns:
                 return
-            # 1 and a topic prefix: somebody subscribes (0: no longer). Anything else is ignored.
-            if request[:1] == b"\x01" and not self.control.header.subscribed:
-                self.control.header.subscribed = 1
-                for name in self.streams:
-                    self.outbox.send(name, Begin())
+            self._await_until_ns = 0
+        self.control.header.subscriptions = self._subscriptions
 
     # ------------------------------------------------------------ publishing
 
@@ -193,6 +223,9 @@ class Stream:
         self.held: dict[int, Result] = {}
         """Published frames that the renderer has not finished."""
         self._latencies_us: deque[int] = deque(maxlen=_LATENCIES)
+        self._unsettled: tuple[Result, bool] | None = None
+        self._sent_ns = 0
+        self._end_sent_ns = 0
 
     def expect(self, message: Expect) -> None:
         frame = message.frame
@@ -207,40 +240,67 @@ class Stream:
         finished = self.record.finished_seq
         for seq in [seq for seq in self.held if seq <= finished]:
             del self.held[seq]
-        end = self.record.end_seq
-        if 0 <= end == self.record.published_seq + 1 and not self.record.ended:
+        if 0 <= self.record.end_seq == self.record.published_seq + 1 and not self._end_sent_ns:
             record = {
                 "v": _VERSION,
                 "run": self.merger.settings.run,
                 "stream": self.name,
                 "frames": self.record.published,
             }
-            self.merger.publish(f"end.{self.name}", record)
-            self.record.ended = 1
+            if not self.record.ended:
+                self.merger.publish(f"end.{self.name}", record)
+            self._end_sent_ns = now_ns()
 
     def send_again(self) -> None:
         """A renderer is there, perhaps a new one: it needs all that is not rendered."""
         for seq in sorted(self.held):
             self.merger.outbox.send(RENDERER, self.held[seq])
 
+    # ------------------------------------------------------------ out
+
     def _let_out(self, assembled: Assembled[Frame, Rows]) -> None:
-        merger, frame = self.merger, assembled.info
-        rows, stages = merger.merge(assembled.answers)
+        """Publish a frame (or not again), and settle the one before it."""
+        self.settle()
+        rows, stages = self.merger.merge(assembled.answers)
         if assembled.publish:
-            merger.publish(f"det.{self.name}", self._record(assembled, rows, stages))
-            self.record.published_seq = frame.seq
+            self.merger.publish(f"det.{self.name}", self._record(assembled, rows, stages))
+            self._latencies_us.append((now_ns() - assembled.info.captured_ns) // 1000)
+        result = Result(assembled.info, not assembled.missing, rows.tobytes())
+        self._unsettled = (result, assembled.publish)
+        self._sent_ns = now_ns()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something was sent that may not have left the process."""
+        return self._unsettled is not None or (self._end_sent_ns > 0 and not self.record.ended)
+
+    def settle_in_time(self, now: int) -> None:
+        """Settle what was sent long enough ago."""
+        if self._unsettled is not None and now - self._sent_ns >= _SETTLE_NS:
+            self.settle()
+        if self._end_sent_ns and now - self._end_sent_ns >= _SETTLE_NS:
+            self.record.ended = 1
+
+    def settle(self) -> None:
+        """Note that the frame sent last is out, and let go of it."""
+        if self._unsettled is None:
+            return
+        result, new = self._unsettled
+        self._unsettled = None
+        merger, seq = self.merger, result.frame.seq
+        if new:
+            self.record.incomplete += not result.complete
             self.record.published += 1
-            self.record.incomplete += bool(assembled.missing)
+            self.record.published_seq = seq
             merger.record.done += 1
-            self._note_latency(frame)
+            self._note_latency()
         if merger.settings.renderer:
-            result = Result(frame, not assembled.missing, rows.tobytes())
-            self.held[frame.seq] = result
+            self.held[seq] = result
             merger.outbox.send(RENDERER, result)
         else:
-            self.record.finished_seq = frame.seq
-            merger.outbox.send(self.name, Published(self.name, frame.seq))
-        merger.outbox.send(TILER, Published(self.name, frame.seq))
+            self.record.finished_seq = seq
+            merger.outbox.send(self.name, Published(self.name, seq))
+        merger.outbox.send(TILER, Published(self.name, seq))
 
     def _record(
         self, assembled: Assembled[Frame, Rows], rows: Rows, stages: npt.NDArray[np.int64]
@@ -277,8 +337,7 @@ class Stream:
             record["emulated"] = True
         return record
 
-    def _note_latency(self, frame: Frame) -> None:
-        self._latencies_us.append((now_ns() - frame.captured_ns) // 1000)
+    def _note_latency(self) -> None:
         if self.record.published % _EVERY == 0 or len(self._latencies_us) < _EVERY:
             p50, p99 = np.percentile(self._latencies_us, (50, 99))
             self.record.latency_p50_us = int(p50)

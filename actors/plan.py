@@ -37,9 +37,9 @@ from actors.vision.tiling import View, plan
 _CONTEXTS = {"onnx": 1, "emulated": 2, "instant": 1}
 # Tiles that wait in the worker beside those in its contexts, so that the next is always at hand.
 _WAITING = {"onnx": 1, "emulated": 2, "instant": 3}
-# Frames beside those whose tiles are with the workers: one being filled, one being merged, and one
-# between two of the processes.
-_SPARE_FRAMES = 3
+# Frames beside those whose tiles are with the workers: one being filled, one being merged, one
+# published but not settled, and one between two of the processes.
+_SPARE_FRAMES = 4
 _MOST_SLOTS = 16
 _IMAGES_PER_SECOND = 25.0
 

@@ -124,9 +124,7 @@ class Tiler(Actor):
         frame = self.frames.get((stream, seq))
         if frame is None or stage not in self.echoed:
             return
-        frame.found[stage, index] = np.frombuffer(message.rows, np.float32).reshape(
-            -1, COLUMNS
-        )
+        frame.found[stage, index] = np.frombuffer(message.rows, np.float32).reshape(-1, COLUMNS)
         self._expand(frame)
 
     # ------------------------------------------------------------ work

@@ -206,6 +206,9 @@ class Context(threading.Thread):
         outputs = model.runtime.run(pixels.reshape(height, width, 3))
         self.worker.account(model.runtime.span)
         rows = model.decode(outputs, model.settings.conf)
+        if not np.isfinite(rows).all():
+            # A float16 model can overflow; such a box is nowhere and would spoil the merging.
+            rows = rows[np.isfinite(rows).all(axis=1)]
         if len(rows) > 1:
             kept = nms_indices(
                 rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), threshold=model.settings.iou

@@ -1,0 +1,1 @@
+"""What a person runs beside the product: `python -m tools.NAME --help`."""

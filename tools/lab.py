@@ -10,7 +10,6 @@ leaves nothing behind however it ends.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal

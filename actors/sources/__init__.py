@@ -95,6 +95,8 @@ def open_source(source: str, *, start: int = 0, loop: bool = False) -> Source:
     in a long video this may take seconds. `loop` starts at 0 again after the end, for ever.
     Raises SourceError when the source cannot be used.
     """
+    if not source:
+        raise SourceError("the source is empty; give a video file, a folder or a glob of images")
     kind = kind_of(source)
     if kind == "live":
         raise SourceError(

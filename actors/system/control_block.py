@@ -57,11 +57,13 @@ class Record:
 
 
 class HeaderRecord(Record):
-    """The run as a whole. Written by the supervisor, `subscribed` by the merger."""
+    """The run as a whole. Written by the supervisor, subscriptions by the merger."""
 
     started_ns = Word()
     subscribed = Word()
     """1 once somebody has subscribed to the results."""
+    subscriptions = Word()
+    """How many subscriptions there are."""
 
 
 class ActorRecord(Record):

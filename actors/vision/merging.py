@@ -10,7 +10,8 @@ nmm         A box that was merged passes the claim on: what matches it belongs t
 
 Merging is by union, member by member, and a member whose overlap with the box grown so far is below
 the threshold goes without widening it (SAHI checks again in the same way). Score and class are
-those of the group's best box.
+those of the group's best box. The results are SAHI's, but for equal scores, which int8 models give
+often: SAHI takes them by coordinates and does not merge them in NMM; here the input's order counts.
 
 The boxes whose turn it is are compared, a block at a time, with those that nobody has claimed yet:
 first whether they touch at all, by four comparisons with the classes set apart, and only the pairs

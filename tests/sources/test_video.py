@@ -356,14 +356,14 @@ def test_continuing_in_the_real_video(shared_data: Path, monkeypatch: pytest.Mon
     assert len(sums) == source.info.frames == 302
     assert source.unreadable == 0
     outcomes = count_seeks(monkeypatch)
-    for start in (1, 29, 127, 128, 129, 200, 255, 256, 257, 258, 280, 301):
+    for start in (1, 29, 128, 129, 255, 256, 257, 258, 280, 301):
         source = open_source(path, start=start)
         for at in range(start, min(start + 2, 302)):
             assert source.position() == at
             assert source.read(slot) == (1920, 1080)
             assert crc32(slot) == sums[at], (start, at)
         source.close()
-    assert outcomes == [False] * 7 + [True] * 5
+    assert outcomes == [False] * 5 + [True] * 5
 
 
 # ---------------------------------------------------------------- damage
@@ -508,7 +508,7 @@ def test_odd_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -
     ("source", "message"),
     [
         ("none.mp4", "none.mp4: no such file; give a video file, a folder or a glob of images"),
-        ("", ": no such file; give a video file, a folder or a glob of images"),
+        ("", "the source is empty; give a video file, a folder or a glob of images"),
         (
             "rtsp://user:secret@camera/1",
             "rtsp: cameras, network streams and synthetic sources are not supported yet; "

@@ -73,6 +73,7 @@ def test_the_label_says_class_and_score() -> None:
         [600, 300, 900, 900],
         [630, 2, 700, 50],
         [-1e9, -1e9, 1e9, 1e9],
+        [-1e15, 20, 1e15, 40],
         [300, 359.9, 300, 359.9],
         [700, 400, 800, 500],
     ],
@@ -111,6 +112,15 @@ def test_nothing_to_draw() -> None:
     image = gray()
     draw(image, np.empty((0, 4), np.float32), np.empty(0), np.empty(0, np.int64), NAMES)
     assert not changed(image).any()
+
+
+def test_every_box_has_its_own_color_and_label() -> None:
+    boxes = [[20.0, 50.0, 120.0, 150.0], [400.0, 200.0, 500.0, 300.0], [20.0, 250.0, 60.0, 300.0]]
+    image, singly = gray(), gray()
+    draw(image, np.array(boxes), np.array([0.9, 0.4, 0.3]), np.array([0, 1, 0]), NAMES)
+    for box, score, class_id in zip(boxes, (0.9, 0.4, 0.3), (0, 1, 0), strict=True):
+        one(singly, box, class_id, score)
+    np.testing.assert_array_equal(image, singly)
 
 
 def test_the_best_label_lies_on_top() -> None:

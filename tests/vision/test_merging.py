@@ -159,6 +159,8 @@ def test_far_classes_and_coordinates() -> None:
     boxes, scores, classes = street(80, 5)
     moved = [(a + 60000, b, c + 60000, d) for a, b, c, d in boxes]
     check(moved, scores, [10**6 * one - 5 for one in classes], 0.5)
+    # Here rounding closes the gap between the classes.
+    check([(0, 0, 1e8, 1), (0, 0, 1e8, 1)], [0.9, 0.8], [0, 1], 0.5)
 
 
 BOXES = [

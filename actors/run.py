@@ -1,0 +1,262 @@
+"""A run from its topology to its end: look, plan, allocate, start, watch."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from actors.display import Display
+from actors.faults import Fault
+from actors.plan import Plan, make
+from actors.report import plan_lines, summary
+from actors.runtimes import kinds
+from actors.settings import Findings
+from actors.status import Status
+from actors.system import memory
+from actors.system.child import describe_exit
+from actors.system.control_block import ControlBlock
+from actors.system.linux import adopt_orphans, now_ns
+from actors.system.nursery import Nursery, NurseryError, Spec
+from actors.system.rundir import RunDirectory, RunDirectoryError
+from actors.system.supervisor import Supervisor
+from actors.topology import Topology, TopologyError, load
+
+_ROLES = ("probe", "capture", "tiler", "worker", "merger")
+_PROBE_SECONDS = 120.0
+_EMULATED_CORE_BYTES = 4096
+_LOOK_NS = 1_000_000_000
+
+
+class LaunchError(Exception):
+    """The run cannot start or failed; one sentence that says what and what to do."""
+
+
+def launch(path: Path, overrides: Sequence[str], frame_limit: int | None, *, check: bool) -> int:
+    """Run the topology in `path`, or only show its plan. The exit code of the contract."""
+    try:
+        topology = load(path, overrides)
+        for warning in topology.warnings:
+            print(f"{path.name}: warning: {warning}", file=sys.stderr)
+        with _Nursery(topology) as nursery:
+            plan = _plan(topology, nursery, frame_limit)
+            if check:
+                print("\n".join(plan_lines(plan)))
+                return 0
+            return _run(plan, nursery)
+    except TopologyError as error:
+        print("\n".join(error.lines()), file=sys.stderr)
+        return 2
+    except (LaunchError, NurseryError, RunDirectoryError, memory.OutOfMemoryError) as error:
+        print(f"launch: {error}", file=sys.stderr)
+        return 1
+
+
+class _Nursery:
+    """The nursery and the pipe into which it and all that it forks log."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.log, write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.log, False)
+        adopt_orphans()
+        wanted = {module for m in topology.models.values() for module in kinds()[m.runtime or ""]}
+        roles = [*_ROLES, "renderer"] if topology.render.video is not None else _ROLES
+        modules = [f"actors.{role}" for role in roles] + sorted(wanted)
+        self.process = Nursery(modules, write_end)
+        os.close(write_end)
+
+    def __enter__(self) -> _Nursery:
+        return self
+
+    def __exit__(self, kind: object, error: object, _: object) -> None:
+        self.process.close()
+        if isinstance(error, NurseryError):
+            with suppress(BlockingIOError):
+                sys.stderr.buffer.write(os.read(self.log, 65536))
+        os.close(self.log)
+
+
+# ---------------------------------------------------------------- before the run
+
+
+def _plan(topology: Topology, nursery: _Nursery, frame_limit: int | None) -> Plan:
+    """Have the sources and models looked at, and plan; TopologyError for what is wrong."""
+    findings = _probe(topology, nursery)
+    if findings.faults:
+        raise TopologyError(topology.file.name, findings.faults)
+    for warning in findings.warnings:
+        print(f"{topology.file.name}: warning: {warning}", file=sys.stderr)
+    try:
+        return make(topology, findings.sources, findings.models, frame_limit)
+    except ValueError as error:
+        raise TopologyError(topology.file.name, [Fault("stages", str(error))]) from None
+
+
+def _probe(topology: Topology, nursery: _Nursery) -> Findings:
+    """Fork a process that opens what this one must not import the means for."""
+    answer, write_end = os.pipe2(os.O_CLOEXEC)
+    spec = Spec(
+        name="probe",
+        role="probe",
+        entry="actors.probe:main",
+        run=topology.run.name,
+        incarnation=1,
+        rundir="",
+        settings=topology,
+        fds={"answer": write_end},
+    )
+    try:
+        pid = nursery.process.fork(spec)
+    finally:
+        os.close(write_end)
+    data = b""
+    deadline = time.monotonic() + _PROBE_SECONDS
+    while select.select([answer], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        chunk = os.read(answer, 1 << 20)
+        if not chunk:
+            break
+        data += chunk
+    else:
+        os.kill(pid, signal.SIGKILL)
+    os.close(answer)
+    _, status = os.waitpid(pid, 0)
+    if status != 0 or not data:
+        raise LaunchError(
+            "looking at the models and sources failed "
+            f"({describe_exit(os.waitstatus_to_exitcode(status))}); one of the files is broken "
+            "beyond reading, try them one by one with --check"
+        )
+    findings: Findings = pickle.loads(data)
+    return findings
+
+
+def _bindable(topology: Topology) -> str:
+    """The address that results are published on, with a port in place of "*".
+
+    The port must stay the same when the merger is started again. TopologyError when it is taken.
+    """
+    bind = topology.results.bind
+    if not bind.startswith("tcp://"):
+        return bind
+    host, _, port = bind.removeprefix("tcp://").rpartition(":")
+    name = host.strip("[]")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("" if name == "*" else name, 0 if port == "*" else int(port)))
+        except OSError as error:
+            reason = (
+                f"port {port} is in use; choose another (tcp://{host}:* takes a free one) or stop "
+                "the program that uses it"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot bind to {bind}: {error.strerror}; choose an address of this machine"
+            )
+            raise TopologyError(topology.file.name, [Fault("results.bind", reason)]) from None
+        number = trial.getsockname()[1]
+        address = "127.0.0.1" if name == "localhost" else host
+        return f"tcp://{address}:{number}"
+
+
+# ---------------------------------------------------------------- the run
+
+
+class _Signals:
+    """SIGINT and SIGTERM from here on: counted, and a descriptor that wakes the loop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.fd, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._write_end)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, *_: object) -> None:
+        self.count += 1
+
+    def clear(self) -> None:
+        os.read(self.fd, 64)
+
+
+def _run(plan: Plan, nursery: _Nursery) -> int:
+    """Allocate, start, watch until the end; the exit code."""
+    topology = plan.topology
+    bind = _bindable(topology)
+    memory.check_available(plan.memory_bytes, "the run's frame memory")
+    signals = _Signals()
+    rundir = RunDirectory.acquire(topology.run.name)
+    try:
+        fds = _allocate(plan)
+        control = ControlBlock(plan.layout, memory.view(fds["control"], write=True))
+        control.initialise(now_ns())
+        supervisor = Supervisor(
+            topology.run.name,
+            rundir.path,
+            nursery.process,
+            plan.actors(fds, bind),
+            control,
+            plan.cannot_go_on,
+        )
+        status = Status(plan, control, supervisor.children, bind)
+        supervisor.status = status.to_dict
+        display = Display(plan, control, status)
+        display.line(f"launch: run {topology.run.name!r}, results on {bind}")
+        try:
+            _watch(supervisor, signals, nursery.log, display, status)
+        finally:
+            supervisor.close()
+            display.log(nursery.log)
+            display.close()
+    finally:
+        rundir.release()
+    if supervisor.failure is not None:
+        raise LaunchError(supervisor.failure)
+    for line in summary(plan, control):
+        print(f"launch: {line}", file=sys.stderr)
+    return 0
+
+
+def _allocate(plan: Plan) -> dict[str, int]:
+    """All shared memory, by the names that `Plan.actors` knows."""
+    fds = {"control": memory.create("tritile-control", plan.layout.size)}
+    for stream, slots in plan.slots.items():
+        size = plan.sources[stream].frame_bytes
+        fds[f"frames.{stream}"] = memory.Pool.create(f"tritile-{stream}", slots, size)
+    fds["tiles"] = memory.Pool.create("tritile-tiles", plan.layout.tile_slots, plan.tile_bytes)
+    for name in [name for name in fds if name != "control"]:
+        fds[f"{name}:r"] = memory.reader(fds[name])
+    if plan.emulated:
+        for core in {worker.core for worker in plan.workers}:
+            fds[f"core.{core}"] = memory.create(f"tritile-core{core}", _EMULATED_CORE_BYTES)
+    return fds
+
+
+def _watch(
+    supervisor: Supervisor, signals: _Signals, log: int, display: Display, status: Status
+) -> None:
+    """Turn the supervisor until the run is over, and show it."""
+    supervisor.watch(log)
+    supervisor.watch(signals.fd)
+    next_look_ns = now_ns()
+    obeyed = 0
+    while not supervisor.over:
+        readable = supervisor.turn()
+        if log in readable:
+            display.log(log)
+        if signals.fd in readable:
+            signals.clear()
+        while obeyed < signals.count:
+            obeyed += 1
+            supervisor.stop()
+        if now_ns() >= next_look_ns:
+            next_look_ns = now_ns() + _LOOK_NS
+            status.sample()
+            display.refresh()
