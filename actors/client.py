@@ -235,9 +235,12 @@ def _result(record: Mapping[str, Any]) -> Result:
         size=(int(width), int(height)),
         complete=bool(record["complete"]),
         missing=tuple(record["missing"]),
-        boxes=np.array([one["box"] for one in found], np.float32).reshape(len(found), 4),
-        scores=np.array([one["score"] for one in found], np.float32).reshape(len(found)),
-        class_ids=np.array([one["class_id"] for one in found], np.int32).reshape(len(found)),
+        # float(): numpy alone would take None for a number (nan).
+        boxes=np.array([[float(x) for x in one["box"]] for one in found], np.float32).reshape(
+            len(found), 4
+        ),
+        scores=np.array([float(one["score"]) for one in found], np.float32),
+        class_ids=np.array([int(one["class_id"]) for one in found], np.int32),
         labels=tuple(str(one["label"]) for one in found),
         stages=tuple(str(one["stage"]) for one in found),
         raw=dict(record),

@@ -98,13 +98,23 @@ def processes_of(lab: Lab) -> list[psutil.Process]:
 
 def leftovers(lab: Lab, processes: list[psutil.Process], seconds: float = 3.0) -> list[str]:
     """What a run that is over has left: processes, its run directory, shared memory."""
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
-    left = [f"process {process.pid} {process.name()}" for process in alive]
+    deadline = time.monotonic() + seconds
+    while (alive := [p for p in processes if _alive(p)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    left = [f"process {process.pid}" for process in alive]
     left += [f"file {path}" for path in lab.rundir.glob("*")]
     if lab.rundir.exists():
         left.append(f"folder {lab.rundir}")
     left += [f"memory {path}" for path in Path("/dev/shm").glob("*tritile*")]
     return left
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Whether a process still runs; one that only its adoptive parent has not collected is gone."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(condition: Any, seconds: float = 20.0, what: str = "") -> None:

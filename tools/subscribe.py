@@ -60,7 +60,8 @@ def _follow(options: argparse.Namespace) -> None:
             for message in subscriber:
                 waiting.cancel()
                 if options.json:
-                    print(json.dumps(message.raw, ensure_ascii=False), flush=True)
+                    line = json.dumps(message.raw, ensure_ascii=False, separators=(",", ":"))
+                    print(line, flush=True)
                 elif console.is_terminal:
                     console.print(_line(message), soft_wrap=True)
                 else:

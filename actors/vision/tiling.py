@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -64,7 +64,11 @@ class Tile:
 
     def to_tuple(self) -> tuple[int, ...]:
         """The eight whole numbers in the order of the fields, for a message."""
-        return astuple(self)
+        # Not dataclasses.astuple, which copies deeply and takes 17 us, once a job.
+        return (
+            *(self.x, self.y, self.width, self.height),
+            *(self.left, self.top, self.fitted_width, self.fitted_height),
+        )
 
     @classmethod
     def from_tuple(cls, values: Sequence[int]) -> Tile:
