@@ -32,11 +32,11 @@ class _Frame(Generic[Info, Rows]):
         """Every tile is answered or given up, and no stage's number of tiles is unknown."""
         if self.info is None or UNKNOWN in self.tiles:
             return False
-        return all(
-            (stage, index) in self.answers or (stage, index) in self.missing
-            for stage, count in enumerate(self.tiles)
-            for index in range(count)
-        )
+        return all(tile in self.answers or tile in self.missing for tile in self.keys())
+
+    def keys(self) -> Iterator[tuple[int, int]]:
+        """Its tiles as (stage, index), in that order."""
+        return ((stage, i) for stage, count in enumerate(self.tiles) for i in range(count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,12 @@ class Assembly(Generic[Info, Rows]):
             self.cursor = seq
             publish = seq > self.published
             self.published = max(self.published, seq)
-            answers = dict(sorted(frame.answers.items()))
-            yield Assembled(seq, frame.info, publish, answers, dict(sorted(frame.missing.items())))
+            # Only tiles that the frame has: a strange message may name any, and a tiler that came
+            # back may have found fewer crops.
+            tiles = list(frame.keys())
+            answers = {tile: frame.answers[tile] for tile in tiles if tile in frame.answers}
+            missing = {tile: frame.missing[tile] for tile in tiles if tile in frame.missing}
+            yield Assembled(seq, frame.info, publish, answers, missing)
 
     def waiting(self) -> int:
         """Frames in the making."""

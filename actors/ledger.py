@@ -241,8 +241,17 @@ class Ledger:
         )
 
     def held(self, worker: str) -> int:
-        """Jobs that a worker has."""
+        """How many jobs a worker has."""
         return len(self._workers[worker].given)
+
+    def jobs_of(self, worker: str) -> list[JobKey]:
+        """The jobs that a worker has."""
+        return [job.key for job in self._workers[worker].given.values()]
+
+    def open(self, key: JobKey) -> bool:
+        """Whether a job is still to be done."""
+        frame = self._frames.get((key[0], key[1]))
+        return frame is not None and frame.state.get((key[2], key[3]), _DONE) != _DONE
 
     # ------------------------------------------------------------ inside
 

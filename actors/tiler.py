@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from actors.ledger import Assign, FrameKey, GiveUp, Ledger
+from actors.ledger import Assign, FrameKey, GiveUp, JobKey, Ledger
 from actors.settings import COLUMNS, MERGER, ModelSettings, StageSettings, TilerSettings
 from actors.system.actor import Actor
+from actors.system.linux import now_ns
 from actors.system.memory import Pool
 from actors.system.messages import Down, Expect, Finished, Frame, Job, Message, Missing, Published
 from actors.system.nursery import Spec
@@ -62,6 +63,8 @@ class Tiler(Actor):
         self.echoed = frozenset(
             other for stage in self.stages for other in (stage.source, stage.condition)
         ) - {None}
+        self.lost: dict[str, tuple[int, int, list[JobKey]]] = {}
+        """By dead worker: when we heard, how many jobs it had, and those still to be done."""
         self.cutter = Cutter()
         self._plans: dict[Size, list[tuple[Tile, ...] | None]] = {}
 
@@ -86,6 +89,9 @@ class Tiler(Actor):
 
     def on_down(self, down: Down) -> None:
         if down.name in self.settings.workers:
+            lost = self.ledger.jobs_of(down.name)
+            if lost:
+                self.lost[down.name] = (now_ns(), len(lost), lost)
             self._give_up(self.ledger.worker_down(down.name, down.cause, down.suspects))
 
     def on_message(self, message: Message) -> None:
@@ -138,7 +144,19 @@ class Tiler(Actor):
         if merger:
             for action in self.ledger.assign():
                 self._send(action, merger)
+        self._report_recoveries()
         self.record.queued = self.ledger.waiting()
+
+    def _report_recoveries(self) -> None:
+        """Say when others have finished what a dead worker had."""
+        for worker, (since, count, keys) in list(self.lost.items()):
+            still_open = [key for key in keys if self.ledger.open(key)]
+            self.lost[worker] = (since, count, still_open)
+            if not still_open:
+                del self.lost[worker]
+                took = (now_ns() - since) / 1e6
+                text = f"{count} jobs of {worker} finished elsewhere after {took:.0f} ms"
+                self.note("info", text, "recovered")
 
     def _send(self, action: Assign, merger: int) -> None:
         """Cut the tile into its slot and send the job."""
@@ -225,7 +243,11 @@ class Tiler(Actor):
         for action in actions:
             stream, seq, stage, index = action.key
             name = self.stages[stage].name
-            self.note("error", f"{stream} #{seq}: tile {name}/{index} given up ({action.reason})")
+            self.note(
+                "error",
+                f"{stream} #{seq}: tile {name}/{index} given up ({action.reason})",
+                "given_up",
+            )
             self.outbox.send(MERGER, Missing(*action.key, action.reason))
             frame = self.frames.get((stream, seq))
             if frame is not None:

@@ -54,6 +54,7 @@ class Worker(Actor):
         self.lock = threading.Lock()
         self.busy_until_ns = 0
         self.longest_ns = 0
+        self.said_computing = False
         self.contexts = [Context(self, index) for index in range(settings.contexts)]
 
     def open(self) -> None:
@@ -88,6 +89,9 @@ class Worker(Actor):
 
     def work(self) -> None:
         self.record.queued = self.jobs.qsize()
+        if self.incarnation > 1 and not self.said_computing and self.longest_ns:
+            self.said_computing = True
+            self.note("info", "computing again", "computing")
         for context in self.contexts:
             if not context.is_alive():
                 raise ActorError(f"a context ended: {context.failure or 'fault in the program'}")

@@ -29,6 +29,14 @@ _TURN_MS = 100
 # How long what was sent last may still travel when an actor exits; ipc takes microseconds.
 _LINGER_MS = 500
 
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.ERROR,
+}
+
 
 class ActorError(Exception):
     """An actor cannot go on; one sentence with the remedy. Ends the process with exit code 1."""
@@ -96,10 +104,10 @@ class Actor:
         """Have a turn begin when something comes in on another socket than the inbox."""
         self._poller.register(socket, zmq.POLLIN)
 
-    def note(self, level: str, text: str) -> None:
+    def note(self, level: str, text: str, kind: str = "note") -> None:
         """Log a line and tell the supervisor, who keeps it for `actorctl events`."""
-        self.log.log(logging.getLevelName("CRITICAL" if level == "fatal" else level.upper()), text)
-        self.outbox.send(SUPERVISOR, Note(self.name, level, text))
+        self.log.log(_LEVELS[level], text)
+        self.outbox.send(SUPERVISOR, Note(self.name, level, kind, text))
 
     def run(self) -> int:
         """Open, say ready, turn until stopped, close. The process's exit code.
@@ -116,11 +124,11 @@ class Actor:
             while not self.stopping:
                 self._turn()
         except ActorError as error:
-            self.note("fatal", str(error))
+            self.note("fatal", str(error), "fatal")
             code = 1
         except Exception as error:
             self.log.debug("fault", exc_info=True)
-            self.note("fatal", f"fault in the program: {type(error).__name__}: {error}")
+            self.note("fatal", f"fault in the program: {type(error).__name__}: {error}", "fatal")
             code = 1
         try:
             self.close()

@@ -12,12 +12,19 @@ _KEPT = 1000
 
 @dataclass(frozen=True)
 class Event:
-    """`time` is CLOCK_REALTIME in seconds; `level` is info, warning or error."""
+    """`time` is CLOCK_REALTIME in seconds; `level` is info, warning or error.
+
+    `kind` tells programs what it is. The supervisor's: "ended" (a process exited), "hung" (it was
+    killed for not going on), "running" (it is ready, perhaps again), "failed" (given up), "stop".
+    An actor's: "note", "fatal" (why it exits), "computing" (a worker that came back has done a
+    job), "recovered" (the jobs of a dead worker were finished elsewhere), "given_up" (a tile).
+    """
 
     id: int
     time: float
     actor: str
     level: str
+    kind: str
     text: str
 
 
@@ -28,9 +35,9 @@ class Events:
         self._events: deque[Event] = deque(maxlen=_KEPT)
         self._last = 0
 
-    def add(self, actor: str, level: str, text: str) -> None:
+    def add(self, actor: str, level: str, kind: str, text: str) -> None:
         self._last += 1
-        self._events.append(Event(self._last, time.time(), actor, level, text))
+        self._events.append(Event(self._last, time.time(), actor, level, kind, text))
 
     def after(self, id_: int) -> list[dict[str, Any]]:
         """The events that came after that id, oldest first."""

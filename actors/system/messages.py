@@ -45,10 +45,12 @@ class Note(Message):
     """Actor to supervisor: something a person should be able to read in `actorctl events`.
 
     `level` is info, warning, error, or fatal; a fatal note is the reason of an exit that follows.
+    `kind` is one word for programs, see `events.Event`.
     """
 
     name: str
     level: str
+    kind: str
     text: str
 
 

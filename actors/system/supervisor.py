@@ -125,7 +125,9 @@ class Supervisor:
     def stop(self) -> None:
         """Begin a graceful stop: drain, then close. A second call ends it at once."""
         if self.phase == RUNNING:
-            self._note("supervisor", "info", "stopping: frames in flight are finished first")
+            self.events.add(
+                "supervisor", "info", "stop", "stopping: frames in flight are finished first"
+            )
             self.phase = DRAINING
             self._hurried = True
             self._deadline_ns = now_ns() + _DRAIN_NS
@@ -141,7 +143,7 @@ class Supervisor:
         """End the run because it cannot go on."""
         if self.failure is None:
             self.failure = reason
-            self._note("supervisor", "error", reason)
+            self.events.add("supervisor", "error", "failed", reason)
             self._begin_stopping(now_ns())
 
     def _begin_stopping(self, now: int) -> None:
@@ -164,7 +166,9 @@ class Supervisor:
         if all(child.state == states.ENDED for child in ending):
             self._begin_stopping(now)
         elif self.phase == DRAINING and now > self._deadline_ns:
-            self._note("supervisor", "warning", "frames in flight were not finished in time")
+            self.events.add(
+                "supervisor", "warning", "stop", "frames in flight were not finished in time"
+            )
             self._begin_stopping(now)
 
     # ------------------------------------------------------------ children
@@ -218,7 +222,7 @@ class Supervisor:
         if child.condemned is None and child.alive:
             child.condemned = cause
             child.last_error = why
-            self._note(child.name, "error", f"{why}; killed")
+            self.events.add(child.name, "error", "hung", f"{why}; killed")
             self._tell_down(child, cause)
             child.signal(signal.SIGKILL)
 
@@ -233,14 +237,14 @@ class Supervisor:
             self._tell_down(child, cause)
         if code == states.ENDED_CODE:
             child.enter(states.ENDED, now)
-            self._note(child.name, "info", "ended")
+            self.events.add(child.name, "info", "ended", "its source is over")
         elif self.phase == STOPPING:
             child.enter(states.ENDED, now)
         else:
             if not asked and child.condemned is None:
                 if child.last_error is None or code < 0:
                     child.last_error = describe_exit(code)
-                self._note(child.name, "warning", describe_exit(code))
+                self.events.add(child.name, "warning", "ended", describe_exit(code))
             self._schedule(child, asked, now)
 
     def _schedule(self, child: Child, asked: bool, now: int) -> None:
@@ -253,7 +257,8 @@ class Supervisor:
             child.enter(states.BACKOFF, now)
             return
         child.enter(states.FAILED, now)
-        self._note(child.name, "error", f"given up after several starts: {child.last_error}")
+        text = f"given up after several starts: {child.last_error}"
+        self.events.add(child.name, "error", "failed", text)
         failed = {
             c.name: c.last_error or "" for c in self.children.values() if c.state == states.FAILED
         }
@@ -285,7 +290,8 @@ class Supervisor:
             child = self.children.get(message.name)
             if child is not None and message.level in ("error", "fatal"):
                 child.last_error = message.text
-            self._note(message.name, message.level, message.text)
+            level = "error" if message.level == "fatal" else message.level
+            self.events.add(message.name, level, message.kind, message.text)
 
     def _ready(self, child: Child) -> None:
         child.enter(states.RUNNING, now_ns())
@@ -294,8 +300,8 @@ class Supervisor:
         for other in self.children.values():
             if other is not child and other.state == states.RUNNING:
                 self._outbox.send(child.name, Up(other.name, other.incarnation))
-        if child.incarnation > 1:
-            self._note(child.name, "info", f"running again (start {child.incarnation})")
+        again = f"running again (start {child.incarnation})" if child.incarnation > 1 else "running"
+        self.events.add(child.name, "info", "running", again)
         if self.phase == DRAINING and child.plan.ends:
             self._outbox.send(child.name, Drain())
 
@@ -304,9 +310,6 @@ class Supervisor:
         child.enter(states.STOPPING, now_ns())
         if not self._outbox.send(child.name, Stop()):
             child.signal(signal.SIGTERM)
-
-    def _note(self, actor: str, level: str, text: str) -> None:
-        self.events.add(actor, level, text)
 
     # ------------------------------------------------------------ commands
 
