@@ -299,18 +299,20 @@ class Ledger:
         return job
 
     def _assign_suspect(self) -> list[Assign]:
-        """Run the oldest suspect alone: keep one worker free of other jobs until it is idle."""
+        """Run the oldest suspect alone: keep one worker free of other jobs until it is idle.
+
+        Which one is found out each time. That ends: the one that is kept gets nothing new, so only
+        one with still less to do takes its place.
+        """
         if self._alone:
             return []
+        self._reserved = None
         head = self._head_suspect()
         if head is None:
-            self._reserved = None
             return []
         key, frame = head
-        if self._reserved is None or key[2] not in self._workers[self._reserved].rule.stages:
-            self._reserved = None
-            avoid = frame.avoid.get((key[2], key[3]))
-            self._reserved = self._freest(key[2], avoid) or self._freest(key[2])
+        avoid = frame.avoid.get((key[2], key[3]))
+        self._reserved = self._freest(key[2], avoid) or self._freest(key[2])
         if self._reserved is None or self._workers[self._reserved].given:
             return []
         heapq.heappop(self._suspects)

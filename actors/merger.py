@@ -88,6 +88,7 @@ class Merger(Actor):
         self.results.set(zmq.LINGER, _LINGER_MS)
         # Tell of every subscription, not only of the first to a topic: they are counted.
         self.results.set(zmq.XPUB_VERBOSER, 1)
+        self.results.set(zmq.IPV6, "[" in self.settings.bind)
         try:
             self.results.bind(self.settings.bind)
         except zmq.ZMQError as error:

@@ -106,9 +106,10 @@ class Worker(Actor):
     def close(self) -> None:
         while not self.jobs.empty():
             self.jobs.get()
-        for _ in self.contexts:
+        started = [context for context in self.contexts if context.is_alive()]
+        for _ in started:
             self.jobs.put(None)
-        for context in self.contexts:
+        for context in started:
             context.join(5.0)
 
     def account(self, span: tuple[int, int]) -> None:

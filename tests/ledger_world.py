@@ -24,6 +24,8 @@ class ModelJob:
 
     state: str | int = PENDING
     suspicion: int = 0
+    blamed: str = ""
+    """The worker that it may have brought down last."""
     answered_by: str = ""
 
     @property
@@ -170,6 +172,8 @@ class World:
         if job is None:
             return False
         job.suspicion += weight
+        if weight:
+            job.blamed = action.worker
         given_up = weight > 0 and job.suspicion >= 8
         job.state = GIVEN_UP if given_up else PENDING
         return given_up
@@ -228,8 +232,10 @@ class World:
         assert not kept or alone == kept or (not alone and suspects)
         # The oldest suspect does not wait while a worker that can run it has nothing in hand.
         if suspects and not alone:
-            able = [n for n, w in self.workers.items() if w.up and suspects[0][1] in w.rule.stages]
-            assert all(self.workers[name].given for name in able)
+            _, stage, index, key = suspects[0]
+            avoid = self.frames[key].jobs[stage, index].blamed
+            able = {n for n, w in self.workers.items() if w.up and stage in w.rule.stages}
+            assert all(self.workers[name].given for name in able - {avoid} or able)
 
     def check(self) -> None:
         """What must be true at any time."""
@@ -237,6 +243,7 @@ class World:
         assert list(ledger.frames()) == list(self.frames)
         for name, worker in self.workers.items():
             assert ledger.held(name) == len(worker.given) <= len(worker.rule.slots)
+            assert ledger.jobs_of(name) == [action.key for action in worker.given.values()]
             assert worker.up or not worker.given
             self._free(name)
         waiting = 0
@@ -244,6 +251,7 @@ class World:
             assert ledger.knows(*key)
             for (stage, index), job in frame.jobs.items():
                 waiting += job.state == PENDING
+                assert ledger.open((*key, stage, index)) == (job.state not in (DONE, GIVEN_UP))
                 holders = [
                     name
                     for name, worker in self.workers.items()

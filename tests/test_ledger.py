@@ -47,6 +47,7 @@ def test_jobs_go_out_oldest_first_as_far_as_slots_reach() -> None:
     assert sorted(action.slot for action in first) == [5, 6, 7]
     assert len({action.id for action in first}) == 3
     assert (ledger.waiting(), ledger.held("npu0")) == (1, 3)
+    assert ledger.jobs_of("npu0") == keys(first)
     assert ledger.assign() == []
 
 
@@ -163,6 +164,7 @@ def test_a_published_frame_is_forgotten_but_its_slot_is_still_taken() -> None:
     ledger.published("cam", 0)
     ledger.published("cam", 0)
     assert not ledger.knows("cam", 0)
+    assert not ledger.open(running.key)
     assert (ledger.frames(), ledger.waiting(), ledger.held("npu0")) == ([], 0, 1)
     ledger.frame("cam", 1, {SMALL: 1})
     assert ledger.assign() == []

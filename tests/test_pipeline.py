@@ -83,9 +83,8 @@ def test_frames_option_ends_each_source(video: Path) -> None:
 
 
 def test_looped_source_goes_on_with_the_first_frame(video: Path) -> None:
-    looped = runs.stream(video, loop=True) + _tiled(video).partition("[models")[1]
-    looped += _tiled(video).partition("[models")[2]
-    records, ends = runs.run(looped, "--frames", str(2 * FRAMES + 3))
+    looped = _tiled(video).replace("[models", "loop = true\n\n[models", 1)
+    records, _ = runs.run(looped, "--frames", str(2 * FRAMES + 3))
     assert runs.in_order_once(records["cam0"], 2 * FRAMES + 3)
     positions = [record["source_frame"] for record in records["cam0"]]
     assert positions == [n % FRAMES for n in range(2 * FRAMES + 3)]

@@ -133,7 +133,8 @@ class Actor:
         try:
             self.close()
         except Exception as error:
-            self.note("error", f"while closing: {error}")
+            # After a fatal note this is its consequence, and must not stand in its place.
+            self.note("warning" if code else "error", f"while closing: {error}")
             code = 1
         self.outbox.close(_LINGER_MS)
         self.inbox.close()

@@ -247,7 +247,8 @@ def _check_for(annotation: Any) -> _Check:
 
 _CHECKS: dict[type[Message], tuple[tuple[str, _Check], ...]] = {}
 _KINDS: dict[str, type[Message]] = {}
-for _kind in Message.__subclasses__():
+# A dataclass with slots is a second class of its name; the first one is still listed before it.
+for _kind in {kind.__name__: kind for kind in Message.__subclasses__()}.values():
     _hints = typing.get_type_hints(_kind)
     _KINDS[_kind.__name__.lower()] = _kind
     _CHECKS[_kind] = tuple((field.name, _check_for(_hints[field.name])) for field in fields(_kind))
@@ -273,7 +274,9 @@ def _fields(message: Message) -> dict[str, Any]:
 
 def encode(message: Message) -> bytes:
     """The message as it goes over a socket."""
-    packed: bytes = msgpack.packb({"t": type(message).__name__.lower(), **_fields(message)})
+    content = {"t": type(message).__name__.lower(), **_fields(message)}
+    # A note may tell of a file whose name is no UTF-8: then as \udcff, rather than not at all.
+    packed: bytes = msgpack.packb(content, unicode_errors="backslashreplace")
     return packed
 
 
