@@ -1,20 +1,28 @@
 """Capture: fills frame slots from one source and owns them until their frames are finished.
 
 A slot is leased to a frame from the moment it is filled until the stream's `finished_seq` in the
-control block has reached the frame; messages only hint at that. From a file no frame is lost: with
-no slot free, capture waits. A capture that comes back finds its frames in flight in the control
-block, sends them again and goes on with the next frame of the source.
+control block has reached the frame; messages only hint at that. A capture that comes back finds its
+frames in flight in the control block and sends them again.
+
+From a file no frame is lost: with no slot free, capture waits, and one that comes back goes on with
+the next frame. From a live source the newest frame wins: a sequence number counts the frames that
+came, so a dropped frame is a gap, and every gap is counted under its reason.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from actors.settings import MERGER, TILER, CaptureSettings
-from actors.sources import Source, SourceError, open_source
+from actors.sources import Source, SourceError, open_live, open_source
+from actors.sources.live import LiveSource
 from actors.sources.pace import Pace
 from actors.system.actor import Actor, ActorError
 from actors.system.control_block import FILLING, FREE, IN_FLIGHT, SlotRecord
@@ -26,20 +34,44 @@ from actors.system.nursery import Spec
 
 def main(spec: Spec) -> int:
     """The process's entry."""
-    return Capture(spec, spec.settings).run()
+    settings: CaptureSettings = spec.settings
+    return (LiveCapture if settings.live else FileCapture)(spec, settings).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a slot was filled with."""
+
+    seq: int
+    source_frame: int
+    size: tuple[int, int]
+    captured_ns: int
+    captured_real_ns: int
 
 
 class Capture(Actor):
-    """One stream."""
+    """One stream: its slots. Subclasses know the source."""
 
     def __init__(self, spec: Spec, settings: CaptureSettings) -> None:
         super().__init__(spec)
         self.settings = settings
         self.stream = self.control.streams[settings.stream]
         self.slots = self.control.slots[settings.stream]
-        self.source: Source | None = None
-        self.pace: Pace | None = None
-        self._due: int | None = None
+        self.reading = False
+
+    # ------------------------------------------------------------ a subclass's own
+
+    def open_source(self) -> None:
+        """Get at the source; it has not ended before."""
+        raise NotImplementedError
+
+    def read(self) -> None:
+        """One turn's reading."""
+        raise NotImplementedError
+
+    def close_source(self) -> None:
+        """Let go of the source. May be called again."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------ life
 
@@ -49,17 +81,9 @@ class Capture(Actor):
         pool = Pool(self.fds["frames"], len(self.slots), write=True)
         self.pixels = [np.frombuffer(pool[i], np.uint8) for i in range(len(pool))]
         self._recover()
-        if self.settings.pace == "realtime":
-            self.pace = Pace(self.settings.fps or 25.0)
         if self.stream.end_seq < 0:
-            start = self.stream.last_source_frame + 1
-            try:
-                self.source = open_source(
-                    self.settings.source, start=start, loop=self.settings.loop
-                )
-            except SourceError as error:
-                raise ActorError(str(error)) from None
-        self.unreadable_before = self.stream.unreadable
+            self.open_source()
+            self.reading = True
 
     def _recover(self) -> None:
         """Take up what an earlier incarnation left in the control block."""
@@ -73,27 +97,23 @@ class Capture(Actor):
 
     def work(self) -> None:
         self._release()
-        if self.source is not None:
-            slot = self._free_slot()
-            if slot is not None and self._may_read():
-                self._read(slot)
+        if self.reading:
+            limit = self.settings.frame_limit
+            if limit is not None and self.stream.captured >= limit:
+                self.end_of_source()
+            else:
+                self.read()
         elif self.stream.ended and not self._in_flight():
             self.ended = self.stopping = True
 
-    def wait_ms(self) -> int:
-        if self.source is None or self._free_slot() is None or not self._begun():
-            return super().wait_ms()
-        return min(super().wait_ms(), max(0, -(-(self._due_ns() - now_ns()) // 1_000_000)))
-
     def close(self) -> None:
-        if self.source is not None:
-            self.source.close()
+        self.close_source()
 
     # ------------------------------------------------------------ messages
 
     def on_message(self, message: Message) -> None:
-        if isinstance(message, Drain) and self.source is not None:
-            self._end_of_source()
+        if isinstance(message, Drain) and self.reading:
+            self.end_of_source()
 
     def on_up(self, name: str) -> None:
         if name in (TILER, MERGER):
@@ -103,49 +123,43 @@ class Capture(Actor):
         if name == MERGER:
             self._tell_end()
 
-    # ------------------------------------------------------------ reading
+    def end_of_source(self) -> None:
+        """There will be no more frames."""
+        self.close_source()
+        self.reading = False
+        self.stream.end_seq = self.stream.last_seq + 1
+        self._tell_end()
 
-    def _begun(self) -> bool:
+    def _tell_end(self) -> None:
+        if self.stream.end_seq >= 0:
+            self.outbox.send(MERGER, End(self.settings.stream, self.stream.end_seq))
+
+    # ------------------------------------------------------------ slots
+
+    def begun(self) -> bool:
+        """Whether frames are wanted already."""
         return not self.settings.wait_for_subscriber or self.control.header.subscribed == 1
 
-    def _may_read(self) -> bool:
-        return self._begun() and now_ns() >= self._due_ns()
+    def free_slot(self) -> SlotRecord | None:
+        return next((slot for slot in self.slots if slot.state == FREE), None)
 
-    def _due_ns(self) -> int:
-        """When the next frame is to be read; asked only while a slot is free for it."""
-        if self.pace is None:
-            return 0
-        if self._due is None:
-            self._due = self.pace.due_ns(now_ns())
-        return self._due
+    def pixels_of(self, slot: SlotRecord) -> NDArray[np.uint8]:
+        """The slot's memory, one-dimensional; to be written between `begin` and `send`."""
+        return self.pixels[self.slots.index(slot)]
 
-    def _read(self, slot: SlotRecord) -> None:
-        """Fill a slot with the source's next frame and send it, or find that there is none."""
-        assert self.source is not None
-        limit = self.settings.frame_limit
-        if limit is not None and self.stream.captured >= limit:
-            self._end_of_source()
-            return
-        self._due = None
+    def begin(self, slot: SlotRecord) -> None:
+        """Take a free slot to fill it."""
         slot.state = FILLING
         slot.generation += 1
-        try:
-            source_frame = self.source.position()
-            size = self.source.read(self.pixels[self.slots.index(slot)])
-        except SourceError as error:
-            slot.state = FREE
-            raise ActorError(str(error)) from None
-        self._report_unreadable()
-        if size is None:
-            slot.state = FREE
-            self._end_of_source()
-            return
-        slot.seq = self.stream.last_seq + 1
+
+    def send(self, slot: SlotRecord, frame: Filled) -> None:
+        """The slot is filled: send its frame on its way."""
+        slot.seq = frame.seq
         slot.previous = self.stream.last_seq
-        slot.source_frame = source_frame
-        slot.captured_ns = now_ns()
-        slot.captured_real_ns = time.time_ns()
-        slot.width, slot.height = size
+        slot.source_frame = frame.source_frame
+        slot.captured_ns = frame.captured_ns
+        slot.captured_real_ns = frame.captured_real_ns
+        slot.width, slot.height = frame.size
         slot.state = IN_FLIGHT
         self._count(slot)
         self._send(slot)
@@ -156,32 +170,8 @@ class Capture(Actor):
         self.stream.captured += 1
         self.record.done += 1
 
-    def _report_unreadable(self) -> None:
-        assert self.source is not None
-        unreadable = self.unreadable_before + self.source.unreadable
-        if unreadable > self.stream.unreadable:
-            self.stream.unreadable = unreadable
-            self.note("warning", f"{self.source.last_error} (passed over and counted)")
-
-    def _end_of_source(self) -> None:
-        assert self.source is not None
-        self._report_unreadable()
-        self.source.close()
-        self.source = None
-        self.stream.end_seq = self.stream.last_seq + 1
-        self._tell_end()
-
-    def _tell_end(self) -> None:
-        if self.stream.end_seq >= 0:
-            self.outbox.send(MERGER, End(self.settings.stream, self.stream.end_seq))
-
-    # ------------------------------------------------------------ slots
-
     def _in_flight(self) -> list[SlotRecord]:
         return [slot for slot in self.slots if slot.state == IN_FLIGHT]
-
-    def _free_slot(self) -> SlotRecord | None:
-        return next((slot for slot in self.slots if slot.state == FREE), None)
 
     def _release(self) -> None:
         """Take back the slots of finished frames."""
@@ -189,7 +179,7 @@ class Capture(Actor):
         for slot in self.slots:
             if slot.state == IN_FLIGHT and slot.seq <= finished:
                 slot.state = FREE
-        self.record.queued = len(self._in_flight())
+        self.record.queued = self.record.leased = len(self._in_flight())
 
     def _send(self, slot: SlotRecord) -> None:
         self.outbox.send(
@@ -207,3 +197,168 @@ class Capture(Actor):
                 slot.captured_real_ns,
             ),
         )
+
+
+class FileCapture(Capture):
+    """From a file or images: every frame, each when there is room for it."""
+
+    source: Source | None = None
+    pace: Pace | None = None
+    _due: int | None = None
+
+    def open_source(self) -> None:
+        settings = self.settings
+        if settings.pace == "realtime":
+            self.pace = Pace(settings.fps or 25.0)
+        start = self.stream.last_source_frame + 1
+        try:
+            self.source = open_source(settings.source, start=start, loop=settings.loop)
+        except SourceError as error:
+            raise ActorError(str(error)) from None
+        self._unreadable_before = self.stream.unreadable
+
+    def close_source(self) -> None:
+        if self.source is not None:
+            self._report_unreadable()
+            self.source.close()
+            self.source = None
+
+    def wait_ms(self) -> int:
+        if not self.reading or self.free_slot() is None or not self.begun():
+            return super().wait_ms()
+        return min(super().wait_ms(), max(0, -(-(self._due_ns() - now_ns()) // 1_000_000)))
+
+    def read(self) -> None:
+        """Fill a slot with the source's next frame and send it, or find that there is none."""
+        assert self.source is not None
+        slot = self.free_slot()
+        if slot is None or not self.begun() or now_ns() < self._due_ns():
+            return
+        self._due = None
+        self.begin(slot)
+        try:
+            source_frame = self.source.position()
+            size = self.source.read(self.pixels_of(slot))
+        except SourceError as error:
+            slot.state = FREE
+            raise ActorError(str(error)) from None
+        self._report_unreadable()
+        if size is None:
+            slot.state = FREE
+            self.end_of_source()
+            return
+        seq = self.stream.last_seq + 1
+        self.send(slot, Filled(seq, source_frame, size, now_ns(), time.time_ns()))
+
+    def _due_ns(self) -> int:
+        """When the next frame is to be read; asked only while a slot is free for it."""
+        if self.pace is None:
+            return 0
+        if self._due is None:
+            self._due = self.pace.due_ns(now_ns())
+        return self._due
+
+    def _report_unreadable(self) -> None:
+        assert self.source is not None
+        unreadable = self._unreadable_before + self.source.unreadable
+        if unreadable > self.stream.unreadable:
+            self.stream.unreadable = unreadable
+            self.note("warning", f"{self.source.last_error} (passed over and counted)")
+
+
+class LiveCapture(Capture):
+    """From a camera or a stream: the newest frame, when there is room for it."""
+
+    source: LiveSource | None = None
+
+    def open_source(self) -> None:
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._wake)
+        self.source = open_live(
+            self.settings.source,
+            self.settings.ask,
+            len(self.pixels[0]),
+            lambda: os.eventfd_write(self._wake, 1),
+        )
+        stream = self.stream
+        self._before = (
+            stream.dropped_newer_frame,
+            stream.dropped_no_free_slot,
+            stream.unreadable,
+            stream.reconnects,
+        )
+        # Frames that were dropped after the last one was captured are counted, so they have had
+        # their numbers. An incarnation that died in the middle of counting must not repeat one.
+        self._first_seq = max(stream.last_seq + 1, stream.captured + stream.dropped)
+        self._connected: bool | None = None
+        self._lost_ns = 0
+        self._remarks: tuple[str, ...] | None = None
+
+    def close_source(self) -> None:
+        if self.source is not None:
+            self.source.close()
+            self.source = None
+            self.stream.connected = 0
+
+    def read(self) -> None:
+        """Take the newest frame if there is room for it, and tell what the source went through."""
+        source = self.source
+        assert source is not None
+        if not self.begun():
+            return
+        source.start()
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        slot = self.free_slot()
+        source.room(slot is not None)
+        if slot is not None:
+            self._take(source, slot)
+        self._count_source(source)
+        self._tell_of(source)
+        if source.ended:
+            self.end_of_source()
+
+    def _take(self, source: LiveSource, slot: SlotRecord) -> None:
+        self.begin(slot)
+        try:
+            taken = source.take(self.pixels_of(slot))
+        except SourceError as error:
+            slot.state = FREE
+            raise ActorError(str(error)) from None
+        if taken is None:
+            slot.state = FREE
+            return
+        # The drops before this frame first: what is in the counters has had its number.
+        self._count_source(source)
+        seq = self._first_seq + taken.number
+        frame = Filled(seq, seq, taken.size, taken.received_ns, taken.received_real_ns)
+        self.send(slot, frame)
+
+    def _count_source(self, source: LiveSource) -> None:
+        stream, before = self.stream, self._before
+        stream.dropped_newer_frame = before[0] + source.dropped_newer_frame
+        stream.dropped_no_free_slot = before[1] + source.dropped_no_free_slot
+        if source.unreadable and stream.unreadable == before[2]:
+            self.note("warning", f"{source.name}: a frame cannot be decoded; such are only counted")
+        stream.unreadable = before[2] + source.unreadable
+        stream.reconnects = before[3] + source.reconnects
+        stream.connected = source.connected
+
+    def _tell_of(self, source: LiveSource) -> None:
+        """Events: the source is away, it is back, it gives something else than was asked."""
+        connected = source.connected
+        if connected and source.remarks != self._remarks:
+            # The first were told before the run.
+            for remark in source.remarks if self._remarks is not None else ():
+                self.note("warning", remark)
+            self._remarks = source.remarks
+        if connected and self._connected is False:
+            away = (now_ns() - self._lost_ns) / 1e9
+            self.note("info", f"{source.name}: back after {away:.1f} s", "source_back")
+        elif not connected and (self._connected or (self._connected is None and source.trouble)):
+            self._lost_ns = now_ns()
+            why = source.trouble or f"{source.name}: no frame"
+            self.note("warning", f"{why} (trying again until it is back)", "source_lost")
+        else:
+            return
+        self._connected = connected

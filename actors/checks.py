@@ -46,7 +46,7 @@ def source_kind(source: str) -> SourceKind:
     """What a stream's `source` names. A path that exists is no glob, whatever it is called."""
     if source == "synthetic":
         return "synthetic"
-    if source.startswith("/dev/video"):
+    if source.startswith(("/dev/video", "/dev/v4l/")):
         return "camera"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
         return "network"
@@ -135,12 +135,11 @@ def check_actor_names(draft: Draft) -> Iterator[Finding]:
 
 
 def check_sources_of_this_version(draft: Draft) -> Iterator[Finding]:
-    """Cameras and network streams are not read yet."""
-    kinds = {"camera": "a camera", "network": "a network stream", "synthetic": "a drawn scene"}
-    limit = "this version reads files, folders and globs (cameras and network streams come later)"
+    """Drawn scenes are not made yet."""
     for name, stream in draft.tables.streams.items():
-        if what := kinds.get(source_kind(stream.source)):
-            yield ("streams", name, "source"), f"{show(stream.source)} is {what}; {limit}"
+        if source_kind(stream.source) == "synthetic":
+            problem = "is a drawn scene, which comes later; name a file, a camera or a stream"
+            yield ("streams", name, "source"), f"{show(stream.source)} {problem}"
 
 
 def check_sources(draft: Draft) -> Iterator[Finding]:
@@ -154,6 +153,10 @@ def check_sources(draft: Draft) -> Iterator[Finding]:
         for asked in ("size", "fps", "fourcc"):
             if asked in stream.model_fields_set and source_kind(stream.source) != "camera":
                 yield ("streams", name, asked), f"only a camera can be asked for {asked}; remove it"
+        for played in ("pace", "loop"):
+            live = source_kind(stream.source) in ("camera", "network")
+            if live and played in stream.model_fields_set:
+                yield ("streams", name, played), f"{played} goes with files only; remove it"
 
 
 def _source_problem(source: str, written: str) -> str | None:

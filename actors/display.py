@@ -80,12 +80,12 @@ class Display:
     def progress(self) -> str:
         """All streams and cores in one line."""
         parts = []
-        for name, record in self._control.streams.items():
+        for name in self._control.streams:
             text = f"{name} {self._frames(name)} frames, {self._status.fps(name):.1f}/s"
             lost = self._losses(name)
             parts.append(f"{text}, {lost}" if lost else text)
             if self._plan.rendering:
-                parts[-1] += f", {record.finished_seq + 1} rendered"
+                parts[-1] += f", {self._rendered(name)} rendered"
         cores = " ".join(f"{core['busy']:.0%}" for core in self._status.cores())
         label = "emulated cores" if self._plan.emulated else "cores"
         return " | ".join([*parts, f"{label} {cores}"])
@@ -97,22 +97,29 @@ class Display:
 
     def total(self, name: str) -> int | None:
         """How many frames the stream will have, as far as that is known."""
-        end = self._control.streams[name].end_seq
-        if end >= 0:
-            return end
+        stream = self._control.streams[name]
+        if stream.end_seq >= 0:
+            return stream.captured
         known = [self._plan.frame_limit, self._plan.sources[name].frames]
         if self._plan.topology.streams[name].loop:
             known = known[:1]
         return min((count for count in known if count is not None), default=None)
 
+    def _rendered(self, name: str) -> int:
+        return self._control.streams[name].captured - self._control.in_flight(name)
+
     def _losses(self, name: str) -> str:
         record = self._control.streams[name]
         counts = {
-            "dropped": record.dropped_no_free_slot,
+            "dropped": record.dropped,
             "incomplete": record.incomplete,
             "unreadable": record.unreadable,
         }
-        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        lost = [f"{count} {what}" for what, count in counts.items() if count]
+        live = self._plan.sources[name].live and record.end_seq < 0
+        if live and record.captured and not record.connected:
+            lost.append("no connection to the source")
+        return ", ".join(lost)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, title_justify="left")
@@ -124,12 +131,12 @@ class Display:
         for name, record in self._control.streams.items():
             frames = self._frames(name)
             if self._plan.rendering:
-                frames += f" ({record.finished_seq + 1} rendered)"
+                frames += f" ({self._rendered(name)} rendered)"
             table.add_row(
                 name,
                 frames,
                 f"{self._status.fps(name):.1f}/s",
-                str(record.last_seq - record.finished_seq),
+                str(self._control.in_flight(name)),
                 f"{record.latency_p50_us / 1000:.0f} / {record.latency_p99_us / 1000:.0f} ms",
                 self._losses(name) or "nothing",
             )

@@ -181,8 +181,16 @@ class Merger(Actor):
     def publish(self, topic: str, record: dict[str, Any]) -> None:
         """Send a record to the subscribers and write it to the log."""
         self.results.send_multipart([topic.encode(), msgpack.packb(record)])
-        if self.results_log is not None:
+        if self.results_log is None:
+            return
+        try:
             self.results_log.write(record)
+        except OSError as error:
+            path = self.settings.jsonl
+            last = record.get("seq", self.control.streams[record["stream"]].published_seq)
+            text = f"{path} is broken from frame {last} of {record['stream']} on: {error.strerror}"
+            self.note("error", text, "broken_output")
+            self.results_log = None
 
     def merge(self, answers: dict[tuple[int, int], Rows]) -> tuple[Rows, npt.NDArray[np.int64]]:
         """All tiles' rows as one list: rows (n, 6) by score, and the stage that found each."""

@@ -38,7 +38,8 @@ _CONTEXTS = {"onnx": 1, "emulated": 2, "instant": 1}
 # Tiles that wait in the worker beside those in its contexts, so that the next is always at hand.
 _WAITING = {"onnx": 1, "emulated": 2, "instant": 3}
 # Frames beside those whose tiles are with the workers: one being filled, one being merged, one
-# published but not settled, and one between two of the processes.
+# published but not settled, and one between two of the processes. A renderer has two more: one that
+# it draws, one that waits for the next to be in the file.
 _SPARE_FRAMES = 4
 _MOST_SLOTS = 16
 _IMAGES_PER_SECOND = 25.0
@@ -214,6 +215,8 @@ class Plan:
             layout=layout,
             stream=name,
             source=stream.source,
+            live=self.sources[name].live,
+            ask=stream.ask,
             pace=stream.pace,
             loop=stream.loop,
             fps=self.sources[name].fps,
@@ -325,7 +328,7 @@ def _frame_slots(bare: Plan, stream: str) -> int:
     """Frames in memory: those whose tiles the workers hold, and a few on their way."""
     jobs = bare.jobs(stream) * len(bare.topology.streams)
     held = -(-sum(worker.slots for worker in bare.workers) // jobs)
-    return min(_MOST_SLOTS, held + _SPARE_FRAMES + bare.rendering)
+    return min(_MOST_SLOTS, held + _SPARE_FRAMES + 2 * bare.rendering)
 
 
 def _subsets(count: int) -> Iterator[tuple[int, ...]]:

@@ -40,9 +40,11 @@ def look(topology: Topology) -> Findings:
     """Open every source and run every model once."""
     findings = Findings()
     for name, stream in topology.streams.items():
-        info = _try(findings, f"streams.{name}.source", partial(inspect_source, stream.source))
+        place = f"streams.{name}.source"
+        info = _try(findings, place, partial(inspect_source, stream.source, stream.ask))
         if info is not None:
             findings.sources[name] = info
+            findings.warnings += [f"{place}: {remark}" for remark in info.remarks]
     for name, model in topology.models.items():
         describe = partial(_describe, name, model, findings)
         settings = _try(findings, f"models.{name}.path", describe)

@@ -2,11 +2,16 @@
 
 It is the last to read a frame's pixels, so it moves the stream's `finished_seq`, which frees the
 frame's slot. Results do not wait for it: they are published before it hears of them.
+
+A frame is finished when it is in the file for sure, which is when the next one is added or the
+stream is over. So a renderer that was killed comes back to frames of which none is missing in its
+video, and at most one is there already: how many the file holds tells.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,15 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.settings import MERGER, RendererSettings
-from actors.system.actor import Actor, ActorError
+from actors.system.actor import Actor
+from actors.system.control_block import StreamRecord
 from actors.system.linux import now_ns
 from actors.system.memory import Pool
 from actors.system.messages import Message, Rendered, Result
 from actors.system.nursery import Spec
 from actors.vision.drawing import banner, draw
 from actors.vision.tiling import Size, Tile, plan
+from actors.vision.video import VideoFile
 
-_FOURCC = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 _RATE_OVER = 30
 
 
@@ -37,64 +43,141 @@ class Renderer(Actor):
     def __init__(self, spec: Spec, settings: RendererSettings) -> None:
         super().__init__(spec)
         self.settings = settings
-        self.queue: deque[Result] = deque()
-        self.queued: set[tuple[str, int]] = set()
-        self.pictures: dict[str, Picture] = {}
+        self.films: dict[str, Film] = {}
 
     def open(self) -> None:
         cv2.setNumThreads(1)
         for stream, slots in self.control.slots.items():
             pool = Pool(self.fds[f"frames.{stream}"], len(slots), write=False)
             pixels = [np.frombuffer(pool[i], np.uint8) for i in range(len(pool))]
-            self.pictures[stream] = Picture(self.settings, stream, pixels)
+            painter = Painter(self.settings, pixels)
+            record = self.control.streams[stream]
+            anew = self.incarnation == 1
+            self.films[stream] = Film(self.settings, stream, record, painter, anew=anew)
 
     def on_message(self, message: Message) -> None:
-        if isinstance(message, Result):
-            stream, seq = message.frame.stream, message.frame.seq
-            if stream not in self.pictures or (stream, seq) in self.queued:
-                return
-            if seq > self.control.streams[stream].finished_seq:
-                self.queued.add((stream, seq))
-                self.queue.append(message)
+        if isinstance(message, Result) and message.frame.stream in self.films:
+            self.films[message.frame.stream].take(message)
 
     def work(self) -> None:
-        if self.queue:
-            result = self.queue.popleft()
-            frame = result.frame
-            self.queued.discard((frame.stream, frame.seq))
-            self.pictures[frame.stream].render(result)
-            self.control.streams[frame.stream].finished_seq = frame.seq
-            self.record.done += 1
-            done = Rendered(frame.stream, frame.seq)
-            self.outbox.send(frame.stream, done)
-            self.outbox.send(MERGER, done)
-        self.record.queued = len(self.queue)
+        for stream, film in self.films.items():
+            before = film.record.finished_seq
+            film.work()
+            if film.trouble:
+                self.note("error", film.trouble, "broken_output")
+                film.trouble = ""
+            if film.record.finished_seq != before:
+                self.record.done += 1
+                done = Rendered(stream, film.record.finished_seq)
+                self.outbox.send(stream, done)
+                self.outbox.send(MERGER, done)
+        self.record.queued = sum(len(film.queue) for film in self.films.values())
 
     def wait_ms(self) -> int:
-        return 0 if self.queue else super().wait_ms()
+        return 0 if any(film.queue for film in self.films.values()) else super().wait_ms()
 
     def close(self) -> None:
-        for picture in self.pictures.values():
-            picture.close()
+        for film in self.films.values():
+            film.close()
 
 
-class Picture:
-    """One stream's annotated video. Its size is the first frame's; others are fitted into it."""
+class Film:
+    """One stream's frames on their way into its video."""
 
     def __init__(
-        self, settings: RendererSettings, stream: str, pixels: list[npt.NDArray[np.uint8]]
+        self,
+        settings: RendererSettings,
+        stream: str,
+        record: StreamRecord,
+        painter: Painter,
+        *,
+        anew: bool,
     ) -> None:
+        self.record = record
+        self.painter = painter
+        self.queue: deque[Result] = deque()
+        self.trouble = ""
+        """Why the file cannot be written any more, once, to be told."""
+        self._newest = record.finished_seq
+        """The last frame that was taken; whatever comes again is known."""
+        self._added: deque[int] = deque()
+        """Frames that were added and may not be in the file yet."""
+        self._file: VideoFile | None = None
+        self._already = 0
+        path = settings.video[stream]
+        try:
+            self._file = VideoFile(path, settings.fps[stream], anew=anew)
+            # A frame that reached the file before its writer could say so is not added again.
+            self._already = self._file.frames - record.rendered
+        except OSError as error:
+            self._give_up(path, error)
+
+    def take(self, result: Result) -> None:
+        """A published frame; one that was taken before is passed over."""
+        if result.frame.seq > self._newest:
+            self._newest = result.frame.seq
+            self.queue.append(result)
+
+    def work(self) -> None:
+        """Render the next frame; end the file when there will be no more."""
+        if self.queue:
+            result = self.queue.popleft()
+            self._added.append(result.frame.seq)
+            if self._file is None:
+                self._finish(len(self._added))
+            elif self._already > 0:
+                self._already -= 1
+                self._finish(1)
+            else:
+                self._add(self._file, result)
+        elif self._added and self._added[-1] + 1 == self.record.end_seq:
+            self.close()
+
+    def close(self) -> None:
+        """End the file: all that was added is in it then."""
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                self._give_up(self._file.path, error)
+        self._finish(len(self._added))
+
+    def _add(self, file: VideoFile, result: Result) -> None:
+        image = self.painter.paint(result)
+        try:
+            in_file = file.add(image)
+        except OSError as error:
+            self._give_up(file.path, error)
+            self._finish(len(self._added))
+        else:
+            self._finish(in_file - self.record.rendered)
+
+    def _finish(self, count: int) -> None:
+        """Let go of the frames that were added first."""
+        for _ in range(min(count, len(self._added))):
+            self.record.rendered += 1
+            self.record.finished_seq = self._added.popleft()
+
+    def _give_up(self, path: Path, error: OSError) -> None:
+        """The file cannot be written; detection goes on without it."""
+        if self._file is not None:
+            self._file.abandon()
+            self._file = None
+        reason = error.strerror or str(error)
+        self.trouble = f"{path} is broken after frame {self.record.finished_seq}: {reason}"
+
+
+class Painter:
+    """Draws results into copies of one stream's frames."""
+
+    def __init__(self, settings: RendererSettings, pixels: Sequence[npt.NDArray[np.uint8]]) -> None:
         self._settings = settings
-        self._path: Path = settings.video[stream]
-        self._fps = settings.fps[stream]
         self._pixels = pixels
         self._canvas = np.zeros((0, 0, 3), np.uint8)
-        self._writer: cv2.VideoWriter | None = None
-        self._size: Size = (0, 0)
         self._times: deque[int] = deque(maxlen=_RATE_OVER)
 
-    def render(self, result: Result) -> None:
-        """Draw a frame and write it."""
+    def paint(self, result: Result) -> npt.NDArray[np.uint8]:
+        """The annotated frame, valid until the next call."""
         frame = result.frame
         pixels = self._pixels[frame.slot][: frame.width * frame.height * 3]
         if self._canvas.shape[:2] != (frame.height, frame.width):
@@ -111,12 +194,7 @@ class Picture:
             tiles=tiles,
         )
         banner(self._canvas, self._caption(result, len(rows)))
-        self._write(self._canvas)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        return self._canvas
 
     def _caption(self, result: Result, objects: int) -> str:
         """What stands in the corner: frame, rate, and whether something is missing or emulated."""
@@ -138,23 +216,3 @@ class Picture:
             if stage.view.kind == "tiles"
             for tile in plan(stage.view, size, self._settings.models[stage.model].size)
         )
-
-    def _write(self, image: npt.NDArray[np.uint8]) -> None:
-        size = (image.shape[1], image.shape[0])
-        if self._writer is None:
-            self._size = size
-            fourcc = cv2.VideoWriter.fourcc(*_FOURCC[self._path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self._path), fourcc, self._fps, size)
-            if not self._writer.isOpened():
-                raise ActorError(f"cannot write {self._path}; change render.video")
-        self._writer.write(image if size == self._size else _fitted(image, self._size))
-
-
-def _fitted(image: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
-    """The image resized into `size` with its aspect kept, on black."""
-    scale = min(size[0] / image.shape[1], size[1] / image.shape[0])
-    width, height = round(image.shape[1] * scale), round(image.shape[0] * scale)
-    fitted = np.zeros((size[1], size[0], 3), np.uint8)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    fitted[top : top + height, left : left + width] = cv2.resize(image, (width, height))
-    return fitted

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from actors.plan import Plan
 from actors.settings import StageSettings
+from actors.sources import shown
 from actors.system.control_block import ControlBlock
 from actors.system.linux import now_ns
 from actors.vision import tiling
@@ -18,7 +19,7 @@ def plan_lines(plan: Plan) -> list[str]:
     for name, info in plan.sources.items():
         frames = f"{info.frames} frames" if info.frames is not None else "frames without an end"
         rate = f", {info.fps:g} frames/s" if info.fps else ""
-        source = plan.topology.streams[name].source
+        source = shown(plan.topology.streams[name].source)
         lines.append(f"stream {name}: {source}, {info.width}x{info.height}, {frames}{rate}")
         lines += [f"  stage {stage.name}: {_stage(plan, name, stage)}" for stage in plan.stages]
         lines.append(f"  {plan.jobs(name)} jobs a frame, {plan.slots[name]} frame slots")
@@ -92,7 +93,7 @@ def summary(plan: Plan, control: ControlBlock) -> list[str]:
     for name, stream in control.streams.items():
         counts = {
             "incomplete": stream.incomplete,
-            "dropped": stream.dropped_no_free_slot,
+            "dropped": stream.dropped,
             "unreadable": stream.unreadable,
         }
         lost = ", ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -219,7 +219,8 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
         rundir.release()
     if supervisor.failure is not None:
         raise LaunchError(supervisor.failure)
-    for line in summary(plan, control):
+    broken = [f"warning: {text}" for text in supervisor.events.of_kind("broken_output")]
+    for line in summary(plan, control) + broken:
         print(f"launch: {line}", file=sys.stderr)
     return 0
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from actors.faults import Fault
 from actors.ledger import WorkerRule
-from actors.sources import SourceInfo
+from actors.sources import Ask, SourceInfo
 from actors.system.control_block import Layout
 from actors.vision.heads.description import HeadDescription
 from actors.vision.merging import Method, Metric
@@ -73,10 +73,12 @@ class RoleSettings:
 
 @dataclass(frozen=True)
 class CaptureSettings(RoleSettings):
-    """`frame_limit` ends the stream after so many frames."""
+    """`frame_limit` ends the stream after so many frames; `ask` is for a camera."""
 
     stream: str
     source: str
+    live: bool
+    ask: Ask
     pace: str
     loop: bool
     fps: float | None

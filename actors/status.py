@@ -26,6 +26,7 @@ _BUSY = 0.9
 class _Sample:
     at_ns: int
     published: Mapping[str, int]
+    dropped: Mapping[str, int]
     busy_ns: Mapping[str, int]
     """By actor: workers their core's time, others their processor time."""
     pids: Mapping[str, int]
@@ -55,6 +56,7 @@ class Status:
             _Sample(
                 now_ns(),
                 {name: stream.published for name, stream in self._control.streams.items()},
+                {name: stream.dropped for name, stream in self._control.streams.items()},
                 busy,
                 {name: child.pid for name, child in self._children.items()},
             )
@@ -123,6 +125,7 @@ class Status:
             "busy": round(self.busy(child.name), 3),
             "done": record.done,
             "queued": record.queued,
+            "leased": record.leased,
             "malformed": record.malformed,
             "last_error": child.last_error,
         }
@@ -133,9 +136,15 @@ class Status:
             "name": name,
             "captured": stream.captured,
             "published": stream.published,
-            "in_flight": stream.last_seq - stream.finished_seq,
+            "in_flight": self._control.in_flight(name),
             "fps": round(self.fps(name), 2),
-            "dropped": {"no_free_slot": stream.dropped_no_free_slot},
+            "dropped": {
+                "no_free_slot": stream.dropped_no_free_slot,
+                "newer_frame": stream.dropped_newer_frame,
+            },
+            "live": self._plan.sources[name].live,
+            "connected": bool(stream.connected) if self._plan.sources[name].live else None,
+            "reconnects": stream.reconnects,
             "unreadable": stream.unreadable,
             "incomplete": stream.incomplete,
             "latency_ms": {
@@ -161,8 +170,13 @@ class Status:
                 f"{busiest} ({self._children[busiest].plan.role}): it uses {others[busiest]:.0%} "
                 "of a processor"
             )
-        paced = [name for name, s in self._plan.topology.streams.items() if s.pace == "realtime"]
-        if len(paced) == len(self._plan.topology.streams):
-            return "the source: it is played at its own rate"
+        if all(self._keeps_up(name) for name in self._control.streams):
+            return "the source: it gives no more frames than these"
         busy = ", ".join(f"{core['core']}: {core['busy']:.0%}" for core in cores)
         return f"no single part ({kind} {busy}; busiest process {busiest} {others[busiest]:.0%})"
+
+    def _keeps_up(self, name: str) -> bool:
+        """Whether a stream comes at its source's own rate, and none of it was dropped lately."""
+        if self._plan.sources[name].live:
+            return self._samples[0].dropped[name] == self._samples[-1].dropped[name]
+        return self._plan.topology.streams[name].pace == "realtime"

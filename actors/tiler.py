@@ -146,6 +146,7 @@ class Tiler(Actor):
                 self._send(action, merger)
         self._report_recoveries()
         self.record.queued = self.ledger.waiting()
+        self.record.leased = sum(self.ledger.held(name) for name in self.settings.workers)
 
     def _report_recoveries(self) -> None:
         """Say when others have finished what a dead worker had."""
@@ -186,6 +187,7 @@ class Tiler(Actor):
             tile.to_tuple(),
             message.width,
             message.height,
+            self.incarnation,
             merger,
             stage in self.echoed,
         )

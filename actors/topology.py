@@ -33,6 +33,7 @@ from actors.faults import (
     read_toml,
     show,
 )
+from actors.sources import Ask
 
 __all__ = ["Fault", "Merge", "Model", "Render", "Results", "Run", "Stage", "Stream", "Topology"]
 __all__ += ["TopologyError", "Worker", "load", "source_kind"]
@@ -126,6 +127,11 @@ class Stream(Table):
     size: Pixels | None = key(None, "[width, height] asked of a camera")
     fps: float | None = key(None, "frames per second asked of a camera", gt=0, le=1000)
     fourcc: FourCC | None = key(None, 'pixel format asked of a camera, as in "MJPG"')
+
+    @property
+    def ask(self) -> Ask:
+        """What is asked of a camera."""
+        return Ask(self.size, self.fps, self.fourcc)
 
 
 class Model(Table):

@@ -31,8 +31,9 @@ from actors.vision.heads import Decoder, build
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Tile, to_frame
 
-# How long an answer may wait to hear of the merger that the tiler has heard of already.
-_MERGER_SECONDS = 5.0
+# How long an answer may wait to hear of a tiler and a merger that the job's sender knows to be up.
+# A credit that is not sent because the tiler seems to be down would be lost for good.
+_PEER_SECONDS = 5.0
 # A run is not taken for hung before this, nor the first ones before their model has been run.
 _SHORTEST_LIMIT_NS = 1_000_000_000
 _FIRST_LIMIT_NS = 30_000_000_000
@@ -197,10 +198,11 @@ class Context(threading.Thread):
             error = "torn"
         elif found is not None:
             rows = found.tobytes()
-            worker.peers.wait_for(MERGER, job.merger, _MERGER_SECONDS)
+            worker.peers.wait_for(MERGER, job.merger, _PEER_SECONDS)
             answer = Answer(job.stream, job.seq, job.stage, job.index, rows)
             self._outbox.send(MERGER, answer)
         echo = rows if job.echo and not error else b""
+        worker.peers.wait_for(TILER, job.tiler, _PEER_SECONDS)
         self._outbox.send(TILER, Finished(worker.name, job.id, error, echo))
 
     def _detect(self, job: Job) -> npt.NDArray[np.float32]:

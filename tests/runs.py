@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from actors.client import End, Result
+from tools.census import leftovers, processes_of
 from tools.lab import Lab
 
 Record = dict[str, Any]
@@ -84,37 +83,6 @@ def essence(records: list[Record]) -> list[Record]:
 def in_order_once(records: list[Record], frames: int) -> bool:
     """Whether seq runs from 0 to frames - 1, each once, in order."""
     return [record["seq"] for record in records] == list(range(frames))
-
-
-def processes_of(lab: Lab) -> list[psutil.Process]:
-    """All processes that run for a lab: its supervisor and what that has started."""
-    assert lab.process is not None
-    try:
-        supervisor = psutil.Process(lab.process.pid)
-        return [supervisor, *supervisor.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def leftovers(lab: Lab, processes: list[psutil.Process], seconds: float = 3.0) -> list[str]:
-    """What a run that is over has left: processes, its run directory, shared memory."""
-    deadline = time.monotonic() + seconds
-    while (alive := [p for p in processes if _alive(p)]) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    left = [f"process {process.pid}" for process in alive]
-    left += [f"file {path}" for path in lab.rundir.glob("*")]
-    if lab.rundir.exists():
-        left.append(f"folder {lab.rundir}")
-    left += [f"memory {path}" for path in Path("/dev/shm").glob("*tritile*")]
-    return left
-
-
-def _alive(process: psutil.Process) -> bool:
-    """Whether a process still runs; one that only its adoptive parent has not collected is gone."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def wait_for(condition: Any, seconds: float = 20.0, what: str = "") -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 
 from actors.client import End
@@ -116,6 +117,27 @@ def test_results_are_those_of_an_undisturbed_run(
     assert frames == FRAMES
     assert runs.in_order_once(records, FRAMES)
     assert runs.essence(records) == runs.essence(undisturbed)
+
+
+@pytest.mark.slow
+def test_video_survives_the_renderers_death(topology: str, tmp_path: Path) -> None:
+    """Each frame is in the video once, in order, though three renderers wrote it."""
+    out = tmp_path / "out.mp4"
+    acts = [_kill("renderer"), _kill("renderer", "merger"), _restart("renderer")]
+    options = ("--frames", str(FRAMES), "--set", f"render.video={out}")
+    with Lab(topology, *options) as lab:
+        for message in runs.messages(lab):
+            if isinstance(message, End):
+                break
+            if acts and message.seq >= 20 + 25 * (3 - len(acts)):
+                acts.pop(0)(lab)
+        assert lab.wait(20) == 0, lab.stderr
+    assert not acts
+    assert list(tmp_path.iterdir()) == [out]
+    video, shown = cv2.VideoCapture(str(out)), []
+    while video.grab():
+        shown.append(round(video.get(cv2.CAP_PROP_POS_MSEC) * 30 / 1000))
+    assert shown == list(range(FRAMES))
 
 
 def test_killed_supervisor_takes_everybody_with_it(topology: str) -> None:

@@ -44,18 +44,33 @@ def shared_file(name: str) -> Path | None:
 class Lab:
     """One `launch` process and a folder of its own."""
 
-    def __init__(self, topology: str, *options: str) -> None:
-        """`topology` is TOML text without [run] and [results]; `options` are for `launch`."""
+    def __init__(self, topology: str | Path, *options: str) -> None:
+        """`topology` is TOML text without [run] and [results], or somebody's file.
+
+        `options` are for `launch`. A file's own run name and results address are overridden.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="tritile-"))
-        self.topology = self.folder / "topology.toml"
-        self.topology.write_text(
-            f'[run]\nname = "{_RUN}"\n\n[results]\nbind = "ipc://{self.folder}/results"\n'
-            f"wait_for_subscriber = true\n\n{topology}"
-        )
         self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.folder)}
         self.stderr_path = self.folder / "stderr"
         self._options = options
+        self._directory = ROOT
         self.process: subprocess.Popen[bytes] | None = None
+        if isinstance(topology, Path):
+            self.topology = topology
+            ours = (f"run.name={_RUN}", f"results.bind={self.endpoint}")
+            for setting in (*ours, "results.wait_for_subscriber=true"):
+                self._options += ("--set", setting)
+            # The options' paths are relative to where the caller is, the package may be elsewhere.
+            self._directory = Path.cwd()
+            self.environment["PYTHONPATH"] = os.pathsep.join(
+                [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+            )
+        else:
+            self.topology = self.folder / "topology.toml"
+            self.topology.write_text(
+                f'[run]\nname = "{_RUN}"\n\n[results]\nbind = "{self.endpoint}"\n'
+                f"wait_for_subscriber = true\n\n{topology}"
+            )
 
     @property
     def endpoint(self) -> str:
@@ -69,7 +84,7 @@ class Lab:
         with self.stderr_path.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "actors.launch", str(self.topology), *self._options],
-                cwd=ROOT,
+                cwd=self._directory,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
@@ -104,9 +119,14 @@ class Lab:
         """A subscriber to all streams; the sources start once it is there."""
         return Subscriber(self.endpoint, timeout=timeout)
 
-    def ask(self, **content: Any) -> dict[str, Any]:
+    def ask(self, *, seconds: float = 70.0, **content: Any) -> dict[str, Any]:
         """A command to the supervisor and its answer; ControlError when it refuses."""
-        return request(self.rundir, content, 70.0)
+        return request(self.rundir, content, seconds)
+
+    def events(self, after: int = 0) -> list[dict[str, Any]]:
+        """The events after that id; waits a second for one. ControlError when the run is over."""
+        events: list[dict[str, Any]] = self.ask(do="events", after=after, seconds=5.0)["events"]
+        return events
 
     def status(self) -> dict[str, Any]:
         """The run's status; waits until there is one."""

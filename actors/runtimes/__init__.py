@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,17 +39,24 @@ class ModelFile:
     """What a model file says about itself, and the outputs of one trial run.
 
     `size` is (width, height) of the input; `shapes` are the outputs' shapes as really returned.
+    `samples` is empty where the file was not run. `color` is the order of channels that it takes
+    and `chip` the one that it was made for, where it says so.
     """
 
     size: tuple[int, int]
     shapes: tuple[tuple[int, ...], ...]
     labels: tuple[str, ...]
     samples: tuple[Tensor, ...]
+    color: Literal["rgb", "bgr"] | None = None
+    chip: str | None = None
 
 
 @dataclass(frozen=True)
 class RuntimeSpec:
-    """How to open a context. `core_fd` is the emulated core's memory, where there is one."""
+    """How to open a context. `core_fd` is the emulated core's memory, where there is one.
+
+    `core` is the number of the core, for kinds that have several.
+    """
 
     kind: str
     path: str
@@ -59,6 +66,7 @@ class RuntimeSpec:
     threads: int
     latency_ms: float | None
     core_fd: int | None
+    core: int = 0
 
 
 def open_runtime(spec: RuntimeSpec) -> Runtime:
@@ -76,6 +84,10 @@ def open_runtime(spec: RuntimeSpec) -> Runtime:
         from actors.runtimes.instant import InstantRuntime
 
         return InstantRuntime(spec)
+    if spec.kind == "rknn":
+        from actors.runtimes.rknn import RknnRuntime
+
+        return RknnRuntime(spec)
     raise ComputeError(f"no runtime named {spec.kind!r}")
 
 
@@ -88,6 +100,10 @@ def inspect(kind: str, path: str, size: tuple[int, int]) -> ModelFile:
         from actors.runtimes.instant import LABELS, InstantRuntime
 
         return _trial(InstantRuntime.of_size(size), size, LABELS)
+    if kind == "rknn":
+        from actors.runtimes.rknn_file import inspect_rknn
+
+        return inspect_rknn(path)
     from actors.runtimes.onnx import inspect_onnx
 
     return inspect_onnx(path)
@@ -100,5 +116,8 @@ def _trial(runtime: Runtime, size: tuple[int, int], labels: tuple[str, ...]) -> 
 
 
 def kinds() -> Mapping[str, tuple[str, ...]]:
-    """Modules that each kind of runtime imports, for a process that forks others."""
-    return {"onnx": ("onnxruntime",), "emulated": ("onnxruntime",), "instant": ()}
+    """Modules that each kind of runtime imports, for a process that forks others.
+
+    The vendor's package is not among them: it may be absent, and wants no fork after its import.
+    """
+    return {"onnx": ("onnxruntime",), "emulated": ("onnxruntime",), "instant": (), "rknn": ()}

@@ -1,22 +1,28 @@
-"""Where pixels come from: video files and images now, cameras and network streams later.
+"""Where pixels come from: video files, images, cameras and network streams.
 
-A source decodes one frame after another into memory that the caller owns (a frame slot), and
-can be continued at any frame, exactly. `open_source` chooses the kind by the look of the name;
-each kind is one module. OpenCV is imported with the kind, not with this package, so that a
-process that only passes a `SourceInfo` on stays small.
+A file decodes one frame after another into memory that the caller owns (a frame slot), and can be
+continued at any frame, exactly (`open_source`). A live source does not wait: it is read on a thread
+of its own, the newest frame wins, and it is opened again when it drops out (`open_live`). The kind
+follows from the look of the name; each is one module. OpenCV is imported with the kind, not with
+this package, so that a process that only passes a `SourceInfo` on stays small.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from actors.sources.feed import Feed
+    from actors.sources.live import LiveSource
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
@@ -35,22 +41,35 @@ class SourceInfo:
     frame_bytes: int
     """What the largest frame takes: width * height * 3."""
     fps: float | None
-    """The source's own rate, if it has one."""
+    """The source's own rate, if it has one; a live source's was measured where it differs."""
     frames: int | None
     """How many there are, if known. A hint: containers lie."""
     live: bool
     """False for files: a live source does not wait."""
     sizes: tuple[tuple[int, int], ...]
     """The distinct frame sizes, the most frequent first, 16 at most."""
+    remarks: tuple[str, ...] = ()
+    """What the user should know about it, in one sentence each."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values that JSON and msgpack can carry."""
-        return {**vars(self), "sizes": [list(size) for size in self.sizes]}
+        sizes = [list(size) for size in self.sizes]
+        return {**vars(self), "sizes": sizes, "remarks": list(self.remarks)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SourceInfo:
         """The inverse of `to_dict`."""
-        return cls(**{**data, "sizes": tuple((w, h) for w, h in data["sizes"])})
+        sizes = tuple((w, h) for w, h in data["sizes"])
+        return cls(**{**data, "sizes": sizes, "remarks": tuple(data["remarks"])})
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the user asks of a camera; None leaves it open."""
+
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    fourcc: str | None = None
 
 
 class Source(Protocol):
@@ -81,8 +100,15 @@ class Source(Protocol):
         """Lets go of files and decoders. May be called again."""
 
 
-def inspect(source: str) -> SourceInfo:
-    """Opens a source, looks at it, and closes it. Raises SourceError when it cannot be used."""
+def inspect(source: str, ask: Ask = Ask()) -> SourceInfo:
+    """Opens a source, looks at it, and closes it. Raises SourceError when it cannot be used.
+
+    A live source must give a frame within 10 s, and its rate is measured for another second.
+    """
+    if is_live(source):
+        from actors.sources.live import look
+
+        return look(shown(source), _connector(source, ask))
     opened = open_source(source)
     opened.close()
     return opened.info
@@ -97,14 +123,13 @@ def open_source(source: str, *, start: int = 0, loop: bool = False) -> Source:
     """
     if not source:
         raise SourceError("the source is empty; give a video file, a folder or a glob of images")
-    kind = kind_of(source)
-    if kind == "live":
+    if source == "synthetic":
         raise SourceError(
-            f"{source.partition('://')[0]}: cameras, network streams and synthetic sources are "
-            "not supported yet; give a video file, a folder or a glob of images"
+            "synthetic: drawn scenes are not supported yet; give a video file, a folder or a glob "
+            "of images"
         )
-    _quieten()
-    if kind == "images":
+    quieten()
+    if kind_of(source) == "images":
         from actors.sources.images import ImageSource
 
         return ImageSource(source, start=start, loop=loop)
@@ -113,10 +138,45 @@ def open_source(source: str, *, start: int = 0, loop: bool = False) -> Source:
     return VideoSource(source, start=start, loop=loop)
 
 
+def open_live(source: str, ask: Ask, frame_bytes: int, wake: Callable[[], None]) -> LiveSource:
+    """A camera or a network stream, whose frames may take `frame_bytes`; not connected yet.
+
+    `wake` is called, on another thread, when there is something to `take`.
+    """
+    from actors.sources.live import LiveSource
+
+    connect = _connector(source, ask, frame_bytes)
+    return LiveSource(shown(source), connect, frame_bytes, wake)
+
+
+def _connector(source: str, ask: Ask, frame_bytes: int = 0) -> Callable[[], Feed]:
+    """What opens a live source (again)."""
+    quieten()
+    if kind_of(source) == "camera":
+        from actors.sources import camera
+
+        return partial(camera.connect, source, ask)
+    from actors.sources import network
+
+    return partial(network.connect, source, frame_bytes)
+
+
+def is_live(source: str) -> bool:
+    """Whether the source does not wait for its reader."""
+    return kind_of(source) in ("camera", "network")
+
+
+def shown(source: str) -> str:
+    """The source as it may be shown and logged: the password in a URL is hidden."""
+    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", source)
+
+
 def kind_of(source: str) -> str:
-    """ "live", "images" or "video", by the look of the name and by what lies under it."""
-    if "://" in source or source.startswith("/dev/") or source == "synthetic":
-        return "live"
+    """ "camera", "network", "images" or "video", by the look of the name and by what lies there."""
+    if "://" in source:
+        return "network"
+    if source.startswith("/dev/"):
+        return "camera"
     path = Path(source)
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return "images"
@@ -125,7 +185,7 @@ def kind_of(source: str) -> str:
     return "video"
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keeps OpenCV and FFmpeg from writing to stderr, unless the user asked them to.
 
     A damaged file makes them print hundreds of lines; what was lost is counted and named by the

@@ -100,8 +100,8 @@ class Actor:
 
     # -------------------------------------------------------- the frame around it
 
-    def watch(self, socket: zmq.Socket[bytes]) -> None:
-        """Have a turn begin when something comes in on another socket than the inbox."""
+    def watch(self, socket: zmq.Socket[bytes] | int) -> None:
+        """Have a turn begin when something comes in on another socket, or on a descriptor."""
         self._poller.register(socket, zmq.POLLIN)
 
     def note(self, level: str, text: str, kind: str = "note") -> None:

@@ -76,6 +76,8 @@ class ActorRecord(Record):
     done = Word()
     """Frames, or jobs (workers), finished over all incarnations."""
     queued = Word()
+    leased = Word()
+    """Slots that it has given away and not back: a capture's frames, the tiler's tiles."""
     busy_ns = Word()
     """Time computing (worker: its core), over all incarnations."""
     malformed = Word()
@@ -113,15 +115,27 @@ class StreamRecord(Record):
     end_seq = Word()
     """The last sequence number there will be, + 1; -1 while the source goes on."""
     dropped_no_free_slot = Word()
+    dropped_newer_frame = Word()
     unreadable = Word()
+    reconnects = Word()
+    """How often a live source came back after it had dropped out."""
+    connected = Word()
+    """1 while frames come in from a live source."""
     published_seq = Word()
     published = Word()
     incomplete = Word()
     finished_seq = Word()
+    rendered = Word()
+    """Frames that are in the renderer's video for sure."""
     ended = Word()
     """1 once the end message has been published."""
     latency_p50_us = Word()
     latency_p99_us = Word()
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were passed over, for whichever reason."""
+        return self.dropped_no_free_slot + self.dropped_newer_frame
 
 
 class SlotRecord(Record):
@@ -195,6 +209,11 @@ class ControlBlock:
         for _ in range(layout.tile_slots):
             self.tile_slots.append(TileSlotRecord(words, base))
             base += TileSlotRecord.length
+
+    def in_flight(self, stream: str) -> int:
+        """How many frames of a stream are captured and not finished."""
+        finished = self.streams[stream].finished_seq
+        return sum(slot.state == IN_FLIGHT and slot.seq > finished for slot in self.slots[stream])
 
     def initialise(self, started_ns: int) -> None:
         """Set what does not start at zero. The supervisor's, once, before any actor exists."""

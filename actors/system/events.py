@@ -17,7 +17,8 @@ class Event:
     `kind` tells programs what it is. The supervisor's: "ended" (a process exited), "hung" (it was
     killed for not going on), "running" (it is ready, perhaps again), "failed" (given up), "stop".
     An actor's: "note", "fatal" (why it exits), "computing" (a worker that came back has done a
-    job), "recovered" (the jobs of a dead worker were finished elsewhere), "given_up" (a tile).
+    job), "recovered" (the jobs of a dead worker were finished elsewhere), "given_up" (a tile),
+    "broken_output" (a file that could not be written to its end).
     """
 
     id: int
@@ -38,6 +39,10 @@ class Events:
     def add(self, actor: str, level: str, kind: str, text: str) -> None:
         self._last += 1
         self._events.append(Event(self._last, time.time(), actor, level, kind, text))
+
+    def of_kind(self, kind: str) -> list[str]:
+        """The texts of the events of a kind."""
+        return [event.text for event in self._events if event.kind == kind]
 
     def after(self, id_: int) -> list[dict[str, Any]]:
         """The events that came after that id, oldest first."""

@@ -125,8 +125,8 @@ class Expect(Message):
 class Job(Message):
     """Tiler to worker: a tile is in its slot. `tile` is where it lies in the frame (Tile.to_tuple).
 
-    `merger` is the incarnation of the merger that must get the answer, or a later one. `echo` asks
-    for the boxes in Finished, because another stage depends on them.
+    `tiler` and `merger` are the incarnations that must hear of it, or later ones. `echo` asks for
+    the boxes in Finished, because another stage depends on them.
     """
 
     id: int
@@ -139,6 +139,7 @@ class Job(Message):
     tile: tuple[int, ...]
     width: int
     height: int
+    tiler: int
     merger: int
     echo: bool
 

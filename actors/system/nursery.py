@@ -11,7 +11,8 @@ the actor becomes the child of the supervisor (which adopts orphans, see
 And everything an actor gets, descriptors included, comes with the request.
 
 Protocol, over one SEQPACKET socket: first `{"ready": true}` or `{"error": ...}` from the nursery;
-then a request a message, the pickled Spec with its descriptors beside it, answered by
+then a request a message, which is nothing but descriptors: of memory with the pickled Spec (a model
+of many classes has more settings than a socket takes at once), and those of the Spec. The answer is
 `{"pid": ...}`. The socket has no name, so nobody else can send to it.
 """
 
@@ -39,14 +40,21 @@ from setproctitle import setproctitle
 from actors.system import logs
 from actors.system.linux import die_with_parent
 
-_LARGEST_REQUEST = 1 << 20
+_LARGEST_ANSWER = 1 << 16
+_MOST_FDS = 253  # the kernel's limit for one message
 # Imports on a slow, busy board take seconds; a nursery silent for longer is broken.
 _READY_SECONDS = 60.0
 _FORK_SECONDS = 10.0
 
 # One thread each: the parallelism is in the processes, and OpenBLAS would start its threads at
-# import, which a forking process must not have.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# import, which a forking process must not have. ONNX Runtime from 1.29 on has one for telemetry,
+# which nobody asked for either.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
 
 
 class NurseryError(Exception):
@@ -112,16 +120,19 @@ class Nursery:
         `spec.fds` are descriptors here; the actor's Spec has its own numbers for them.
         """
         self.wait_ready()
-        try:
-            socket.send_fds(self._socket, [pickle.dumps(spec)], list(spec.fds.values()))
-        except OSError as error:
-            raise NurseryError(f"the nursery is gone ({error.strerror})") from error
+        with os.fdopen(os.memfd_create("tritile-spec"), "wb") as file:
+            pickle.dump(spec, file)
+            file.flush()
+            try:
+                socket.send_fds(self._socket, [b"fork"], [file.fileno(), *spec.fds.values()])
+            except OSError as error:
+                raise NurseryError(f"the nursery is gone ({error.strerror})") from error
         return int(self._receive(_FORK_SECONDS, "does not fork")["pid"])
 
     def _receive(self, seconds: float, failing: str) -> dict[str, Any]:
         self._socket.settimeout(seconds)
         try:
-            data = self._socket.recv(_LARGEST_REQUEST)
+            data = self._socket.recv(_LARGEST_ANSWER)
         except TimeoutError:
             raise NurseryError(f"the nursery process {failing} within {seconds:.0f} s") from None
         except OSError as error:
@@ -160,10 +171,13 @@ def main() -> None:
     gc.freeze()
     channel.send(b'{"ready": true}')
     while True:
-        data, fds, _, _ = socket.recv_fds(channel, _LARGEST_REQUEST, 64)
+        data, received, _, _ = socket.recv_fds(channel, 16, _MOST_FDS)
         if not data:
             return
-        spec: Spec = pickle.loads(data)
+        content, *fds = received
+        with os.fdopen(content, "rb") as file:
+            file.seek(0)
+            spec: Spec = pickle.load(file)
         spec = replace(spec, fds=dict(zip(spec.fds, fds, strict=True)))
         pid = _fork_twice(spec, channel, supervisor)
         for fd in fds:
@@ -182,12 +196,13 @@ def _fork_twice(spec: Spec, channel: socket.socket, supervisor: int) -> int:
     pipe_in, pipe_out = os.pipe()
     middle = os.fork()
     if middle == 0:
+        middle = os.getpid()
         pid = os.fork()
         if pid == 0:
             os.close(pipe_in)
             os.close(pipe_out)
             channel.close()
-            _become(spec, supervisor)
+            _become(spec, middle, supervisor)
         os.write(pipe_out, str(pid).encode())
         os._exit(0)
     os.close(pipe_out)
@@ -197,13 +212,12 @@ def _fork_twice(spec: Spec, channel: socket.socket, supervisor: int) -> int:
     return pid
 
 
-def _become(spec: Spec, supervisor: int) -> None:
+def _become(spec: Spec, middle: int, supervisor: int) -> None:
     """Turn this fork into the actor. Never returns."""
     code = 1
     try:
-        deadline = time.monotonic() + 5.0
-        while os.getppid() != supervisor and time.monotonic() < deadline:
-            time.sleep(0.0005)  # until the middle process has exited: well under a millisecond
+        while os.getppid() == middle:
+            time.sleep(0.0005)  # until it has exited: well under a millisecond
         die_with_parent(supervisor)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         setproctitle(f"tritile: {spec.run} {spec.name} ({spec.role})")

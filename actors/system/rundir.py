@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 # sun_path holds 108 bytes; the longest file in the folder is an actor's name.
@@ -31,7 +32,8 @@ def base() -> Path:
 
 
 def _private_folder(path: Path) -> None:
-    path.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise RunDirectoryError(
@@ -56,10 +58,33 @@ class RunDirectory:
             raise RunDirectoryError(
                 f"{path} is too long for socket files; set XDG_RUNTIME_DIR to a shorter folder"
             )
-        _private_folder(parent)
+        try:
+            _private_folder(parent)
+            directory = RunDirectory(path, RunDirectory._lock_folder(path, name))
+            try:
+                directory._empty()
+            except OSError:
+                os.close(directory._lock)
+                raise
+        except OSError as error:
+            raise RunDirectoryError(
+                f"cannot use {error.filename or path} for the run's sockets ({error.strerror}); "
+                "set XDG_RUNTIME_DIR to a private folder"
+            ) from None
+        return directory
+
+    @staticmethod
+    def _lock_folder(path: Path, name: str) -> int:
+        """A descriptor that holds the lock on the folder, made if need be."""
+        # The run that held it may remove the folder at any moment until we have the lock.
         while True:
-            _private_folder(path)
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                _private_folder(path)
+                lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                if not path.parent.exists():
+                    raise
+                continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -68,16 +93,10 @@ class RunDirectory:
                     f"a run named {name!r} is already up; stop it (actorctl --run {name} stop) or "
                     "give this one another name (--set run.name=OTHER)"
                 ) from None
-            # The run that held it may have removed the folder between our open and our lock.
-            try:
+            with suppress(FileNotFoundError):
                 if os.fstat(lock).st_ino == path.stat().st_ino:
-                    break
-            except FileNotFoundError:
-                pass
+                    return lock
             os.close(lock)
-        directory = RunDirectory(path, lock)
-        directory._empty()
-        return directory
 
     def _empty(self) -> None:
         for entry in self.path.iterdir():
@@ -85,8 +104,10 @@ class RunDirectory:
 
     def release(self) -> None:
         """Remove the folder and what is in it, then let go of the lock."""
-        self._empty()
-        self.path.rmdir()
+        # It is gone already when the last logout of the user removed XDG_RUNTIME_DIR.
+        with suppress(FileNotFoundError):
+            self._empty()
+            self.path.rmdir()
         os.close(self._lock)
 
 

@@ -209,8 +209,12 @@ class Supervisor:
         """Start who is due, end who hangs."""
         if child.state == states.BACKOFF and self.phase != STOPPING and now >= child.start_at_ns:
             self.start(child)
-        elif child.state == states.STARTING and now - child.since_ns > _START_NS:
-            self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
+        elif child.state == states.STARTING:
+            waited = now - child.since_ns
+            if waited > _START_NS:
+                self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
+            elif waited > _HANG_NS and is_stopped(child.pid):
+                self.condemn(child, "killed", "was stopped while it started")
         elif child.state == states.RUNNING:
             silent = now - self.control.actors[child.name].heartbeat_ns
             if silent > _HANG_NS:
@@ -241,10 +245,11 @@ class Supervisor:
         elif self.phase == STOPPING:
             child.enter(states.ENDED, now)
         else:
-            if not asked and child.condemned is None:
-                if child.last_error is None or code < 0:
+            if child.condemned is None:
+                if not asked and (child.last_error is None or code < 0):
                     child.last_error = describe_exit(code)
-                self.events.add(child.name, "warning", "ended", describe_exit(code))
+                level = "info" if asked and code == 0 else "warning"
+                self.events.add(child.name, level, "ended", describe_exit(code))
             self._schedule(child, asked, now)
 
     def _schedule(self, child: Child, asked: bool, now: int) -> None:

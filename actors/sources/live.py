@@ -1,0 +1,292 @@
+"""A live source: read on a thread of its own, newest frame first, opened again when it drops out.
+
+The thread decodes every frame into private memory, two buffers in turn: one is being filled, the
+other holds the newest frame until it is taken or a newer one comes. So the source is never blocked
+by who reads it, nor the reader by the source, and no old frame waits in a queue. Every frame that
+came is taken or counted as dropped, and its number tells how many came before it.
+
+Opening is tried again for ever, 0.2 s after the source dropped out, then with twice the pause each
+time up to 5 s.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.sources import SourceError, SourceInfo
+
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+# A source that delivers nothing for so long has dropped out, whatever its driver thinks.
+_STALL_NS = 5_000_000_000
+# The thread may be inside FFmpeg or a driver when it is to end; it is not waited for longer.
+_CLOSE_SECONDS = 0.2
+_LOOK_SECONDS = 10.0
+_MEASURE_SECONDS = 1.0
+# A source whose measured rate is below this share of the stated one is slower than it states.
+_SLOW = 0.9
+
+
+class Connection(Protocol):
+    """One open connection, see `actors.sources.feed.Feed`."""
+
+    ended: bool
+    size: tuple[int, int]
+    fps: float | None
+    remarks: tuple[str, ...]
+
+    def grab(self) -> bool: ...
+    def retrieve(self, buffer: NDArray[np.uint8]) -> tuple[int, int] | None: ...
+    def close(self) -> None: ...
+
+
+Connect = Callable[[], Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A frame that was taken: its (width, height), and when it was received (both clocks).
+
+    `number` counts the frames that have come since the source was made, from 0.
+    """
+
+    size: tuple[int, int]
+    number: int
+    received_ns: int
+    received_real_ns: int
+
+
+class LiveSource:
+    """See the module. `start`, `take` and `close` are for one thread, the counters for any.
+
+    All counters count from the making of this object.
+    """
+
+    def __init__(
+        self, name: str, connect: Connect, frame_bytes: int, wake: Callable[[], None]
+    ) -> None:
+        """`frame_bytes` is what the largest frame may take; `wake` says that `take` has news."""
+        self.name = name
+        self.received = 0
+        self.dropped_newer_frame = 0
+        """Dropped because a newer one came before it was taken."""
+        self.dropped_no_free_slot = 0
+        """The same, of frames that came while the reader had no room."""
+        self.unreadable = 0
+        """Frames that could not be decoded; not among those received."""
+        self.reconnects = 0
+        """How often frames came again after the source had dropped out."""
+        self.trouble = ""
+        """Why the source dropped out last, or why it cannot be opened, in one sentence."""
+        self.remarks: tuple[str, ...] = ()
+        self.ended = False
+        """True when the source is over and its last frame has been taken."""
+        self._connect = connect
+        self._wake = wake
+        # Touched now, since the first touch of new memory is what costs.
+        self._front, self._back = (np.ones(frame_bytes, np.uint8) for _ in range(2))
+        self._lock = threading.Lock()
+        self._newest: Taken | None = None
+        self._newest_had_room = False
+        self._room = False
+        self._over = False
+        self._fault: SourceError | None = None
+        self._flowing = False
+        self._last_ns = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # ------------------------------------------------------------ for the reader
+
+    def start(self) -> None:
+        """Begin to connect. May be called again."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="live source", daemon=True)
+            self._thread.start()
+
+    @property
+    def connected(self) -> bool:
+        """Whether frames are coming in."""
+        return self._flowing and time.monotonic_ns() - self._last_ns < _STALL_NS
+
+    def room(self, free: bool) -> None:
+        """Say whether there is room for a frame: who drops the next one, and whether to `wake`."""
+        with self._lock:
+            self._room = free
+
+    def take(self, slot: NDArray[np.uint8]) -> Taken | None:
+        """The newest frame, copied into `slot` (as for `Source.read`); None: taken already.
+
+        Raises SourceError for what opening the source again cannot mend: a frame larger than the
+        memory for it.
+        """
+        with self._lock:
+            taken, self._newest = self._newest, None
+            if taken is not None:
+                nbytes = taken.size[0] * taken.size[1] * 3
+                np.copyto(slot[:nbytes], self._front[:nbytes])
+            elif self._fault is not None:
+                raise self._fault
+            else:
+                self.ended = self._over
+        return taken
+
+    def close(self) -> None:
+        """Let go of the source. Returns within 0.2 s; what hangs ends with the process."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_SECONDS)
+
+    # ------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        try:
+            while not self._stop.is_set():
+                before = self.received
+                try:
+                    connection = self._connect()
+                except SourceError as error:
+                    self._lose(str(error))
+                else:
+                    self._serve(connection)
+                if self._over:
+                    return
+                pause = _FIRST_PAUSE if self.received > before else pause
+                self._stop.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        except SourceError as error:
+            self._fault = error
+        except Exception as error:
+            self._fault = SourceError(f"{self.name}: {type(error).__name__}: {error}")
+        finally:
+            self._flowing = False
+            self._wake()
+
+    def _serve(self, connection: Connection) -> None:
+        """Receive frames until the source drops out."""
+        self.remarks = connection.remarks
+        good_ns = time.monotonic_ns()
+        why = "no more frames come"
+        try:
+            while not self._stop.is_set() and connection.grab():
+                now, real = time.monotonic_ns(), time.time_ns()
+                size = connection.retrieve(self._back)
+                if size is not None:
+                    good_ns = now
+                    self._arrived(Taken(size, self.received, now, real))
+                    continue
+                self.unreadable += 1
+                if now - good_ns > _STALL_NS:
+                    why = "no frame can be decoded any more"
+                    break
+            else:
+                if time.monotonic_ns() - good_ns > _STALL_NS / 2:
+                    why = f"no frame for {(time.monotonic_ns() - good_ns) / 1e9:.0f} s"
+        finally:
+            connection.close()
+        self._over = connection.ended
+        self._lose(f"{self.name}: {why}")
+
+    def _arrived(self, frame: Taken) -> None:
+        """A frame is in the back buffer: make it the newest."""
+        with self._lock:
+            if self._newest is not None:
+                if self._newest_had_room:
+                    self.dropped_newer_frame += 1
+                else:
+                    self.dropped_no_free_slot += 1
+            self._front, self._back = self._back, self._front
+            self._newest = frame
+            self._newest_had_room = self._room
+            self.received += 1
+            self._last_ns = frame.received_ns
+            if not self._flowing and frame.number > 0:
+                self.reconnects += 1
+            self._flowing = True
+            if self._room:
+                self._wake()
+
+    def _lose(self, why: str) -> None:
+        self.trouble = why
+        self._flowing = False
+
+
+# ---------------------------------------------------------------- before a run
+
+
+def look(name: str, connect: Connect) -> SourceInfo:
+    """Connect, take a frame, measure the rate for a second, and close.
+
+    SourceError when that does not work, or not within 10 s: on a thread, because not every driver
+    knows about time.
+    """
+    answer: queue.SimpleQueue[SourceInfo | SourceError] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answer.put(_look(name, connect))
+        except SourceError as error:
+            answer.put(error)
+        except Exception as error:
+            answer.put(SourceError(f"{name}: {type(error).__name__}: {error}"))
+
+    threading.Thread(target=run, name="look", daemon=True).start()
+    try:
+        found = answer.get(timeout=_LOOK_SECONDS + _MEASURE_SECONDS)
+    except queue.Empty:
+        found = SourceError(f"{name}: no frame came within {_LOOK_SECONDS:.0f} s; is it sending?")
+    if isinstance(found, SourceError):
+        raise found
+    return found
+
+
+def _look(name: str, connect: Connect) -> SourceInfo:
+    connection = connect()
+    try:
+        width, height = connection.size
+        buffer = np.empty(width * height * 3, np.uint8)
+        size = None
+        while size is None:
+            if not connection.grab():
+                raise SourceError(f"{name}: it was opened but gives no frame; is it sending?")
+            size = connection.retrieve(buffer)
+        info = SourceInfo(
+            width=size[0],
+            height=size[1],
+            frame_bytes=size[0] * size[1] * 3,
+            fps=connection.fps,
+            frames=None,
+            live=True,
+            sizes=(size,),
+            remarks=connection.remarks,
+        )
+        measured = measure(connection, _MEASURE_SECONDS)
+    finally:
+        connection.close()
+    if measured is None or (info.fps is not None and measured >= _SLOW * info.fps):
+        return info
+    rate = round(measured, 1)
+    if info.fps is None:
+        return replace(info, fps=rate)
+    told = f"{name}: it states {info.fps:g} frames/s, and {rate:g} came in the first second"
+    return replace(info, fps=rate, remarks=(*info.remarks, told))
+
+
+def measure(connection: Connection, seconds: float) -> float | None:
+    """Frames per second that come in `seconds`; None when less than two do."""
+    count, first, last = 0, 0, time.monotonic_ns()
+    end = last + int(seconds * 1e9)
+    while last < end and connection.grab():
+        last = time.monotonic_ns()
+        first = first or last
+        count += 1
+    return (count - 1) * 1e9 / (last - first) if count > 1 and last > first else None

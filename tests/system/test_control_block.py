@@ -1,0 +1,135 @@
+"""The control block: every word of every record is its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.system.control_block import (
+    MAX_CONTEXTS,
+    ActorRecord,
+    ControlBlock,
+    HeaderRecord,
+    Layout,
+    Record,
+    SlotRecord,
+    StreamRecord,
+    TileSlotRecord,
+    Word,
+)
+
+KINDS: list[type[Record]] = [HeaderRecord, ActorRecord, StreamRecord, SlotRecord, TileSlotRecord]
+
+LAYOUTS = st.builds(
+    Layout,
+    actors=st.lists(st.text(max_size=3), unique=True, max_size=5).map(tuple),
+    streams=st.dictionaries(st.text(max_size=3), st.integers(0, 4), max_size=3),
+    tile_slots=st.integers(0, 9),
+)
+
+
+def words_of(kind: type[Record]) -> list[str]:
+    return [name for name, value in vars(kind).items() if isinstance(value, Word)]
+
+
+def records(block: ControlBlock) -> list[Record]:
+    return [
+        block.header,
+        *block.actors.values(),
+        *block.streams.values(),
+        *(slot for slots in block.slots.values() for slot in slots),
+        *block.tile_slots,
+    ]
+
+
+def content(block: ControlBlock) -> list[int]:
+    """Every word by its name, record after record."""
+    return [getattr(record, name) for record in records(block) for name in words_of(type(record))]
+
+
+@given(LAYOUTS)
+def test_every_word_has_a_place_of_its_own(layout: Layout) -> None:
+    """All words are written with different numbers, through their names; all are still there."""
+    raw = bytearray(layout.size)
+    block = ControlBlock(layout, memoryview(raw))
+    assert list(block.actors) == list(layout.actors)
+    assert {name: len(slots) for name, slots in block.slots.items()} == dict(layout.streams)
+    assert len(block.tile_slots) == layout.tile_slots
+    count = 0
+    for record in records(block):
+        for name in words_of(type(record)):
+            count += 1
+            setattr(record, name, -count if count % 2 else count << 40)
+    expected = [-n if n % 2 else n << 40 for n in range(1, count + 1)]
+    assert content(block) == expected
+    assert 8 * count == layout.size  # no word lies idle
+    # Another process sees the same through its own mapping.
+    assert content(ControlBlock(layout, memoryview(bytes(raw)))) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_writing_a_word_changes_no_other(kind: type[Record]) -> None:
+    layout = Layout(("capture", "tiler"), {"cam0": 2, "cam1": 1}, 2)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    for at, record in enumerate(records(block)):
+        if not isinstance(record, kind):
+            continue
+        for name in words_of(kind):
+            before = content(block)
+            setattr(record, name, 2**63 - 1 - at)
+            changed = [(a, b) for a, b in zip(before, content(block), strict=True) if a != b]
+            assert changed == [(0, 2**63 - 1 - at)]
+
+
+def test_a_larger_memory_is_fine_and_a_smaller_is_not() -> None:
+    layout = Layout(("tiler",), {"cam0": 1}, 1)
+    ControlBlock(layout, memoryview(bytearray(layout.size + 4096)))
+    with pytest.raises((IndexError, TypeError, ValueError)):
+        content(ControlBlock(layout, memoryview(bytearray(layout.size - 8))))
+
+
+def test_a_mapping_for_reading_cannot_be_written() -> None:
+    layout = Layout(("tiler",), {}, 0)
+    block = ControlBlock(layout, memoryview(bytes(layout.size)))
+    with pytest.raises(TypeError):
+        block.header.started_ns = 1
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 1.5, "1", None])
+def test_what_is_no_word_is_refused(value: Any) -> None:
+    layout = Layout(("tiler",), {}, 0)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    with pytest.raises((ValueError, TypeError)):
+        block.header.started_ns = value
+    assert block.header.started_ns == 0
+
+
+def test_initial_values() -> None:
+    layout = Layout(("tiler",), {"cam0": 1, "cam1": 2}, 1)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    block.initialise(123)
+    assert block.header.started_ns == 123
+    minus_one = {"last_seq", "last_source_frame", "end_seq", "published_seq", "finished_seq"}
+    for stream in block.streams.values():
+        for name in words_of(StreamRecord):
+            assert getattr(stream, name) == (-1 if name in minus_one else 0), name
+    assert sum(content(block)) == 123 - 5 * 2
+
+
+def test_what_the_contexts_of_an_actor_compute() -> None:
+    layout = Layout(("npu0", "npu1"), {}, 0)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    record, other = block.actors["npu0"], block.actors["npu1"]
+    before = {name: getattr(record, name) for name in words_of(ActorRecord)}
+    for context in range(MAX_CONTEXTS):
+        record.computing(context, 100 + context, 7000 + context)
+    assert record.jobs_computing() == [(100, 7000), (101, 7001), (102, 7002), (103, 7003)]
+    assert other.jobs_computing() == []
+    record.computing(1, 0, 0)
+    assert record.jobs_computing() == [(100, 7000), (102, 7002), (103, 7003)]
+    for context in range(MAX_CONTEXTS):
+        record.computing(context, 0, 0)
+    assert {name: getattr(record, name) for name in words_of(ActorRecord)} == before

@@ -1,0 +1,247 @@
+"""Inboxes and outboxes over real sockets in a run directory of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from actors.system.mailbox import Inbox, Outbox, Peers
+from actors.system.messages import (
+    LARGEST,
+    Answer,
+    Begin,
+    Message,
+    Published,
+    Rendered,
+    Stop,
+    encode,
+)
+from actors.system.rundir import endpoint
+
+Context = zmq.Context[zmq.Socket[bytes]]
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    context: Context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+@pytest.fixture
+def peers() -> Peers:
+    peers = Peers()
+    peers.up("b", 1)
+    return peers
+
+
+def receive(inbox: Inbox, count: int, seconds: float = 10.0) -> list[Message]:
+    """The next messages: at least `count` of them, or those that came in time."""
+    messages: list[Message] = []
+    deadline = time.monotonic() + seconds
+    while len(messages) < count and inbox.socket.poll(max(0, deadline - time.monotonic()) * 1000):
+        messages += inbox.drain()
+    return messages
+
+
+def raw(context: Context, folder: Path, name: str) -> zmq.Socket[bytes]:
+    """Somebody who sends what he likes."""
+    socket = context.socket(zmq.PUSH)
+    socket.connect(endpoint(folder, name))
+    return socket
+
+
+def test_messages_arrive_in_order(context: Context, short_tmp: Path, peers: Peers) -> None:
+    inbox = Inbox(context, short_tmp, "b")
+    outbox = Outbox(context, short_tmp, peers)
+    sent: list[Message] = [Published("cam0", seq) for seq in range(500)]
+    sent.append(Answer("cam0", 1, 0, 0, b"\0" * 240_000))
+    assert all(outbox.send("b", message) for message in sent)
+    assert receive(inbox, len(sent)) == sent
+    assert (inbox.malformed, outbox.unsent) == (0, 0)
+
+
+def test_a_drain_ends_although_more_keeps_coming(
+    context: Context, short_tmp: Path, peers: Peers
+) -> None:
+    inbox = Inbox(context, short_tmp, "b")
+    outbox = Outbox(context, short_tmp, peers)
+    for seq in range(300):
+        outbox.send("b", Published("cam0", seq))
+    assert inbox.socket.poll(10_000)
+    assert 0 < len(inbox.drain()) < 300
+
+
+def test_an_empty_inbox_gives_nothing_at_once(context: Context, short_tmp: Path) -> None:
+    assert Inbox(context, short_tmp, "b").drain() == []
+
+
+def test_what_is_no_message_is_counted_and_the_rest_is_read(
+    context: Context, short_tmp: Path
+) -> None:
+    inbox = Inbox(context, short_tmp, "b")
+    stranger = raw(context, short_tmp, "b")
+    for parts in (
+        [b""],
+        [b"\xc1"],
+        [b"{}"],
+        [encode(Begin()), encode(Begin())],
+        [b"", encode(Begin())],
+        [b"x" * 100_000],
+    ):
+        stranger.send_multipart(parts)
+    stranger.send(encode(Stop()))
+    assert receive(inbox, 1) == [Stop()]
+    assert inbox.malformed == 6
+
+
+def test_what_is_too_large_is_dropped_and_the_next_message_arrives(
+    context: Context, short_tmp: Path
+) -> None:
+    inbox = Inbox(context, short_tmp, "b")
+    stranger = raw(context, short_tmp, "b")
+    stranger.send(b"x" * (LARGEST + 1))
+    stranger.send(encode(Stop()))
+    assert receive(inbox, 1) == [Stop()]
+    stranger.send(encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
+    assert len(receive(inbox, 1)) == 1
+
+
+def test_nothing_is_sent_to_who_is_down(context: Context, short_tmp: Path, peers: Peers) -> None:
+    outbox = Outbox(context, short_tmp, peers)
+    assert not outbox.send("c", Stop())  # never heard of
+    peers.down("b", 1)
+    assert not outbox.send("b", Stop())
+    inbox = Inbox(context, short_tmp, "b")
+    peers.up("b", 2)
+    assert outbox.send("b", Begin())
+    assert receive(inbox, 1) == [Begin()]
+
+
+def test_what_was_queued_for_the_old_incarnation_does_not_reach_the_new(
+    context: Context, short_tmp: Path, peers: Peers
+) -> None:
+    outbox = Outbox(context, short_tmp, peers)
+    for _ in range(5):
+        assert outbox.send("b", Stop())  # nobody has bound yet: it waits in the socket
+    peers.down("b", 1)
+    peers.up("b", 2)
+    inbox = Inbox(context, short_tmp, "b")
+    assert outbox.send("b", Begin())
+    assert receive(inbox, 1) == [Begin()]
+    assert outbox.send("b", Published("cam0", 1))
+    assert receive(inbox, 1) == [Published("cam0", 1)]
+
+
+def test_an_inbox_that_was_bound_anew_is_found(
+    context: Context, short_tmp: Path, peers: Peers
+) -> None:
+    first = Inbox(context, short_tmp, "b")
+    outbox = Outbox(context, short_tmp, peers)
+    outbox.send("b", Begin())
+    assert receive(first, 1) == [Begin()]
+    first.close()
+    second = Inbox(context, short_tmp, "b")
+    peers.up("b", 2)
+    outbox.send("b", Stop())
+    assert receive(second, 1) == [Stop()]
+
+
+def test_who_does_not_read_makes_nobody_wait(
+    context: Context, short_tmp: Path, peers: Peers
+) -> None:
+    outbox = Outbox(context, short_tmp, peers)
+    sent = [outbox.send("b", Stop()) for _ in range(1200)]
+    assert sent == [True] * 1000 + [False] * 200
+    assert outbox.unsent == 200
+
+
+def test_close_lets_what_was_sent_travel(context: Context, short_tmp: Path, peers: Peers) -> None:
+    inbox = Inbox(context, short_tmp, "b")
+    sender: Context = zmq.Context()
+    outbox = Outbox(sender, short_tmp, peers)
+    outbox.send("b", Stop())
+    outbox.close(5000)
+    sender.term()  # returns when it has left
+    assert receive(inbox, 1) == [Stop()]
+
+
+# ---------------------------------------------------------------- who is up
+
+
+def test_peers_know_the_incarnation_under_which_somebody_is_up() -> None:
+    peers = Peers()
+    assert peers.incarnation("a") == 0
+    peers.up("a", 1)
+    assert peers.incarnation("a") == 1
+    peers.up("a", 3)
+    peers.down("a", 2)  # of the one before
+    assert peers.incarnation("a") == 3
+    peers.down("a", 3)
+    assert peers.incarnation("a") == 0
+    peers.down("a", 3)
+    peers.down("nobody", 1)
+    assert peers.incarnation("a") == 0
+
+
+def test_wait_for_returns_at_once_when_it_is_up_and_when_no_time_is_given() -> None:
+    peers = Peers()
+    peers.up("a", 3)
+    begin = time.monotonic()
+    assert peers.wait_for("a", 2, 30)
+    assert peers.wait_for("a", 3, 30)
+    assert not peers.wait_for("a", 4, 0)
+    assert not peers.wait_for("b", 1, 0.01)
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_wait_for_wakes_when_it_comes_up(noise: bool) -> None:
+    peers = Peers()
+    waiting = threading.Event()
+    answers: list[bool] = []
+
+    def wait() -> None:
+        waiting.set()
+        answers.append(peers.wait_for("a", 2, 30))
+
+    thread = threading.Thread(target=wait)
+    begin = time.monotonic()
+    thread.start()
+    try:
+        assert waiting.wait(10)
+        if noise:
+            peers.up("b", 9)
+            peers.up("a", 1)
+            peers.down("a", 1)
+    finally:
+        peers.up("a", 5)
+        thread.join(30)
+    assert answers == [True]
+    assert time.monotonic() - begin < 10
+
+
+def test_threads_have_an_outbox_each(context: Context, short_tmp: Path, peers: Peers) -> None:
+    inbox = Inbox(context, short_tmp, "b")
+
+    def work(number: int) -> None:
+        outbox = Outbox(context, short_tmp, peers)
+        for seq in range(100):
+            assert outbox.send("b", Rendered(f"cam{number}", seq))
+        outbox.close(5000)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    messages = receive(inbox, 300)
+    for thread in threads:
+        thread.join()
+    assert len(messages) == 300
+    for number in range(3):
+        mine = [m.seq for m in messages if isinstance(m, Rendered) and m.stream == f"cam{number}"]
+        assert mine == list(range(100))

@@ -1,0 +1,96 @@
+"""A video that is cut, continued and joined."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from actors.vision.video import VideoFile
+
+
+def picture(number: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
+    """A frame whose brightness tells its number."""
+    return np.full((size[1], size[0], 3), 10 + 5 * number, np.uint8)
+
+
+def numbers(path: Path) -> list[int]:
+    """Which pictures a video shows."""
+    video, found = cv2.VideoCapture(str(path)), []
+    while True:
+        ok, frame = video.read()
+        if not ok:
+            return found
+        found.append(round((float(frame.mean()) - 10) / 5))
+
+
+def write_and_die(path: Path, first: int, count: int, *, anew: bool) -> None:
+    """Write frames in a process that is killed right after the last `add`."""
+    pid = os.fork()
+    if pid == 0:
+        video = VideoFile(path, 30, anew=anew)
+        for number in range(first, first + count):
+            video.add(picture(number))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_whole(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"v{suffix}"
+    video = VideoFile(path, 30, anew=True)
+    assert [video.add(picture(n)) for n in range(20)] == list(range(20))
+    assert video.close() == 20
+    assert numbers(path) == list(range(20))
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(30, abs=0.1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_killed_twice_then_continued_is_one_video(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    write_and_die(path, 0, 8, anew=True)
+    assert numbers(path) == list(range(7))  # the eighth was not followed by another yet
+    write_and_die(path, 7, 6, anew=False)
+    video = VideoFile(path, 30, anew=False)
+    assert video.frames == 12
+    for number in range(12, 20):
+        video.add(picture(number))
+    assert video.close() == 20
+    assert numbers(path) == list(range(20))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_anew_removes_what_an_earlier_run_left(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    write_and_die(path, 0, 8, anew=True)
+    write_and_die(path, 0, 8, anew=False)
+    video = VideoFile(path, 30, anew=True)
+    assert video.frames == 0
+    video.add(picture(3))
+    assert video.close() == 1
+    assert numbers(path) == [3]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_odd_and_other_sizes_are_fitted(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    video = VideoFile(path, 30, anew=True)
+    for size in ((97, 65), (96, 64), (40, 300), (1, 1)):
+        video.add(picture(2, size))
+    assert video.close() == 4
+    assert len(numbers(path)) == 4
+
+
+def test_full_disk_is_an_oserror(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    path.symlink_to("/dev/full")
+    video = VideoFile(path, 30, anew=False)
+    video._part = path
+    with pytest.raises(OSError, match="No space left"):
+        for number in range(5):
+            video.add(picture(number))
+    video.abandon()

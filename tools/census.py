@@ -1,0 +1,97 @@
+"""What a run holds while it goes on, and what it has left when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tools.lab import Lab, pids
+
+# A descriptor for a connection that just went, or for a video's packet index, is no leak; one left
+# by each death would be many.
+_SPARE_FDS = 6
+# What Python and malloc keep for later differs by a few MB from one process to the next.
+_SPARE_BYTES = 30 << 20
+
+
+@dataclass(frozen=True)
+class Held:
+    """A process's descriptors and its own memory in bytes, shared memory not counted."""
+
+    fds: int
+    own_bytes: int
+
+
+def take(lab: Lab) -> dict[str, Held]:
+    """What the actors hold, by name, and the supervisor and the nursery."""
+    assert lab.process is not None
+    processes = pids(lab.status())
+    actors = set(processes.values())
+    processes["supervisor"] = lab.process.pid
+    for child in psutil.Process(lab.process.pid).children():
+        if child.pid not in actors:
+            # The nursery, by its title; anything else, a zombie too, should not be there.
+            title = Path(f"/proc/{child.pid}/cmdline").read_bytes().strip(b"\0").decode()
+            processes[title.removeprefix("tritile: ") or f"nameless {child.pid}"] = child.pid
+    held = {}
+    for name, pid in processes.items():
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+            fds = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:
+            continue  # it has just ended
+        own = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
+        held[name] = Held(fds, int(own[0]) * 1024 if own else 0)
+    return held
+
+
+def growth(before: Mapping[str, Held], after: Mapping[str, Held]) -> list[str]:
+    """Who holds clearly more than before, or was not there; one line each."""
+    lines = []
+    for name, now in after.items():
+        then = before.get(name)
+        if then is None:
+            lines.append(f"process {name} is new")
+            continue
+        if now.fds > then.fds + _SPARE_FDS:
+            lines.append(f"{name}: {then.fds} descriptors became {now.fds}")
+        if now.own_bytes > then.own_bytes + _SPARE_BYTES:
+            lines.append(
+                f"{name}: {then.own_bytes / 1e6:.0f} MB became {now.own_bytes / 1e6:.0f} MB"
+            )
+    return lines
+
+
+def processes_of(lab: Lab) -> list[psutil.Process]:
+    """All processes that run for a lab: its supervisor and what that has started."""
+    assert lab.process is not None
+    try:
+        supervisor = psutil.Process(lab.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def leftovers(lab: Lab, processes: Sequence[psutil.Process], seconds: float = 3.0) -> list[str]:
+    """What a run that is over has left: processes, its run directory, shared memory."""
+    deadline = time.monotonic() + seconds
+    while (alive := [p for p in processes if _alive(p)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    left = [f"process {process.pid}" for process in alive]
+    left += [f"file {path}" for path in lab.rundir.glob("*")]
+    if lab.rundir.exists():
+        left.append(f"folder {lab.rundir}")
+    left += [f"memory {path}" for path in Path("/dev/shm").glob("*tritile*")]
+    return left
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Whether a process still runs; one that only its adoptive parent has not collected is gone."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,312 @@
+"""One topology run twice, undisturbed and disturbed, and what came of it.
+
+The caller's thread reads the results and compares them; a second one disturbs, looks at what
+everybody holds before and after, and ends the run; a third collects the run's events.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from actors.client import End, Result, Subscriber
+from actors.system.control import ControlError
+from actors.topology import Topology
+from tools import census
+from tools.compare import Compared, Comparison, Reference
+from tools.delays import Act, Delays, crashes_ns, measure
+from tools.disturb import Disturber, EventReader, steps
+from tools.lab import Lab, LabError
+
+# How long a run may publish nothing before it counts as stuck: a hang is noticed in 1.5 s.
+_SILENCE_S = 30.0
+# Before the first disturbance and after the last: what everybody holds then is what they hold at
+# work, and the last events have come.
+_CALM_S = 1.5
+_CENSUS_S = 5.0
+_LOOK_S = 0.01
+_END_S = 20.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be done: how many of each kind, to which roles, at what mean interval."""
+
+    counts: Mapping[str, int]
+    roles: Sequence[str]
+    seed: int
+    interval_s: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial. `broken` is what was promised and not kept, a line each."""
+
+    compared: Compared
+    delays: Delays
+    done: Mapping[str, int]
+    """Disturbances by kind."""
+    hows: Mapping[str, int]
+    """Disturbances by how they came: alone, together, starting."""
+    in_gap: Sequence[Act]
+    """What was done during the longest gap between two frames."""
+    made_to_loop: bool
+    """The sources were played over and over although the topology does not say so."""
+    seconds: float
+    reference_seconds: float
+    reference_frames: int
+    reference_gap_ms: float
+    broken: Sequence[str]
+
+
+class Trial:
+    """`path` and `settings` (those of `--set`) gave `topology`; `show` gets lines of progress."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Sequence[str],
+        topology: Topology,
+        show: Callable[[str], None],
+    ) -> None:
+        self._path = path
+        self._settings = settings
+        self._topology = topology
+        self._show = show
+
+    def run(self, wish: Wish) -> Outcome:
+        """Both runs. LabError when the undisturbed one fails or cannot be a reference."""
+        chance = random.Random(wish.seed)
+        todo = steps(wish.counts, wish.interval_s, chance)
+        with tempfile.TemporaryDirectory(prefix="tritile-") as folder:
+            outputs = Path(folder)
+            references, undisturbed, seconds = self._reference(outputs)
+            loops = any(stream.loop for stream in self._topology.streams.values())
+            # The end of a file is worth a trial too, so none is played again without need.
+            needed = 2 * sum(step.wait_s for step in todo) + 2 * _CALM_S > seconds
+            comparison = Comparison(references, looped=loops or needed)
+            with Lab(self._path, *self._options(outputs, loops or needed)) as lab:
+                disturber = Disturber(lab, todo, wish.roles, chance)
+                run = _Disturbed(lab, disturber, comparison, self._show)
+                run.go()
+            if self._topology.results.jsonl is not None:
+                run.broken += _log_faults(outputs / _LOG)
+        missing = sum(wish.counts.values()) - len(disturber.acts)
+        if missing:
+            run.broken.append(f"{missing} of the disturbances asked for were not made")
+        return Outcome(
+            compared=run.compared,
+            delays=measure(disturber.acts, run.reader.events),
+            done=Counter(act.kind for act in disturber.acts),
+            hows=Counter(act.how for act in disturber.acts),
+            in_gap=_during(run.compared.longest_gap_ns, disturber.acts),
+            made_to_loop=needed and not loops,
+            seconds=run.seconds,
+            reference_seconds=seconds,
+            reference_frames=sum(map(len, references.values())),
+            reference_gap_ms=undisturbed.longest_gap_ms,
+            broken=run.broken,
+        )
+
+    def _reference(self, outputs: Path) -> tuple[dict[str, Reference], Compared, float]:
+        """One pass over every source, what comparing it with itself gives, and its seconds."""
+        records: dict[str, list[dict[str, Any]]] = {name: [] for name in self._topology.streams}
+        with Lab(self._path, *self._options(outputs, False)) as lab, lab.subscriber(1.0) as results:
+            for message in _until_over(results, lab):
+                if isinstance(message, Result):
+                    records[message.stream].append(message.raw)
+                    self._show(f"undisturbed: {message.stream} #{message.seq}")
+            if lab.wait(_END_S) != 0 or not all(records.values()):
+                raise LabError(f"the undisturbed run failed:\n{lab.stderr}")
+        try:
+            references = {name: Reference(own) for name, own in records.items()}
+        except ValueError as error:
+            raise LabError(f"the undisturbed run is no reference: {error}") from None
+        comparison = Comparison(references, looped=False)
+        times = []
+        for own in records.values():
+            for record in own:
+                comparison.result(record)
+                times.append(record["published_ns"])
+        return references, comparison.finish([]), (max(times) - min(times)) / 1e9
+
+    def _options(self, outputs: Path, looped: bool) -> list[str]:
+        """For `launch`: the user's, and outputs that are not where the user's are."""
+        settings = list(self._settings)
+        settings += [
+            f"streams.{name}.loop={str(looped).lower()}" for name in self._topology.streams
+        ]
+        if self._topology.render.video is not None:
+            settings.append(f"render.video={outputs / self._topology.render.video.name}")
+        if self._topology.results.jsonl is not None:
+            settings.append(f"results.jsonl={outputs / _LOG}")
+        return [part for setting in settings for part in ("--set", setting)]
+
+
+_LOG = "results.jsonl"
+
+
+class _Disturbed:
+    """The second run. `compared` and `broken` are complete when `go` returns."""
+
+    def __init__(
+        self, lab: Lab, disturber: Disturber, comparison: Comparison, show: Callable[[str], None]
+    ) -> None:
+        self.broken: list[str] = []
+        self.reader = EventReader(lab)
+        self.seconds = 0.0
+        self._lab = lab
+        self._disturber = disturber
+        self._comparison = comparison
+        self._show = show
+        self._failure: str | None = None
+        self._processes: list[psutil.Process] = []
+        self._out = "never looked at"
+        """Slots that were out at the last look; empty once all were seen at home."""
+
+    def go(self) -> None:
+        """From the start to the end, and the verdict."""
+        begin = time.monotonic()
+        with self._lab.subscriber(1.0) as results:
+            self._lab.wait_until_running()
+            self.reader.start()
+            threading.Thread(target=self._conduct, daemon=True).start()
+            for message in _until_over(results, self._lab, lambda: self._failure is not None):
+                self._take(message)
+        self.seconds = time.monotonic() - begin
+        self._disturber.halt()
+        self.reader.halt()
+        self.compared = self._comparison.finish(crashes_ns(self.reader.events, "merger"))
+        self._judge()
+
+    def _take(self, message: Result | End) -> None:
+        if isinstance(message, End):
+            self._comparison.end(message.stream, message.frames)
+            return
+        self._comparison.result(message.raw)
+        self._show(
+            f"{len(self._disturber.acts)} disturbances, {self._comparison.published} frames, "
+            f"{sum(self._comparison.counts.values())} faults"
+        )
+
+    # ------------------------------------------------------------ the second thread
+
+    def _conduct(self) -> None:
+        """Disturb, look around, end the run."""
+        try:
+            time.sleep(_CALM_S)
+            self._processes = census.processes_of(self._lab)
+            before = census.take(self._lab)
+            self._disturber.run()
+            time.sleep(_CALM_S)
+            if not self._disturber.over:
+                self._look_around(before)
+                if self._comparison.looped:
+                    self._lab.ask(do="stop")
+            self._watch_slots()
+        except (LabError, ControlError, OSError, psutil.Error) as error:
+            self._failure = str(error)
+
+    def _look_around(self, before: Mapping[str, census.Held]) -> None:
+        deadline = time.monotonic() + _CENSUS_S
+        while grown := census.growth(before, census.take(self._lab)):
+            if time.monotonic() > deadline:
+                self.broken += grown
+                break
+            time.sleep(10 * _LOOK_S)
+        self._processes = census.processes_of(self._lab)
+
+    def _watch_slots(self) -> None:
+        """Look until the run is over whether all slots were at home at one moment."""
+        assert self._lab.process is not None
+        while self._out and self._lab.process.poll() is None:
+            try:
+                status = self._lab.ask(do="status", seconds=1.0)["status"]
+            except ControlError:
+                continue  # it has just ended
+            out = [f"{a['name']} {a['leased']}" for a in status["actors"] if a["leased"]]
+            out += [f"{s['name']} {s['in_flight']}" for s in status["streams"] if s["in_flight"]]
+            self._out = ", ".join(out)
+            time.sleep(_LOOK_S)
+
+    # ------------------------------------------------------------ the verdict
+
+    def _judge(self) -> None:
+        counts = self.compared.counts
+        self.broken += [f"{n} frames {kind.replace('_', ' ')}" for kind, n in counts.items() if n]
+        self.broken += [f"{name}: no end message" for name in self.compared.endless]
+        self.broken += self._disturber.refused
+        assert self._lab.process is not None
+        if self._failure is not None:
+            self.broken.append(self._failure)
+            return  # the run still goes on
+        try:
+            code = self._lab.wait(_END_S)
+        except LabError as error:
+            self.broken.append(str(error))
+            return
+        if code != 0:
+            self.broken.append(f"the run ended with code {code}: {_last_line(self._lab.stderr)}")
+        if "Traceback" in self._lab.stderr:
+            self.broken.append(f"a traceback: {_last_line(self._lab.stderr.partition('Trace')[2])}")
+        if self._out:
+            self.broken.append(f"slots not given back: {self._out}")
+        self.broken += [f"left: {thing}" for thing in census.leftovers(self._lab, self._processes)]
+
+
+def _until_over(
+    results: Subscriber, lab: Lab, given_up: Callable[[], bool] = lambda: False
+) -> Iterator[Result | End]:
+    """All results until the streams' ends, or until there will be no more. LabError when stuck.
+
+    `results` must time out every second or so.
+    """
+    assert lab.process is not None
+    heard = time.monotonic()
+    while not given_up():
+        gone = lab.process.poll() is not None
+        try:
+            message = next(results)
+        except StopIteration:
+            return
+        except TimeoutError:
+            if gone:
+                return
+            if time.monotonic() - heard > _SILENCE_S:
+                raise LabError(f"nothing was published for {_SILENCE_S:.0f} s") from None
+            continue
+        heard = time.monotonic()
+        yield message
+
+
+def _log_faults(path: Path) -> list[str]:
+    """Whether the result log has every frame once and in order: what is wrong with it."""
+    expected: Counter[str] = Counter()
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        record = json.loads(line)
+        stream, seq = record["stream"], record.get("seq")
+        if seq is None:
+            continue
+        if seq != expected[stream]:
+            return [f"result log, line {number}: {stream} #{seq}, #{expected[stream]} was due"]
+        expected[stream] += 1
+    return []
+
+
+def _during(span_ns: tuple[int, int], acts: Sequence[Act]) -> list[Act]:
+    begin, end = span_ns
+    return [act for act in acts if begin <= act.time * 1e9 <= end]
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
