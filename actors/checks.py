@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from actors.faults import (
     Finding,
     Place,
-    at,
     dotted,
     file_problem,
     labels_problem,
@@ -179,13 +178,13 @@ def _source_problem(source: str, written: str) -> str | None:
     return f"no image ({kinds}) {verb} {show(written)}{looked_for}; correct the path"
 
 
-def check_rknn_is_not_served_yet(draft: Draft) -> Iterator[Finding]:
-    """The board's runtime belongs to a later version."""
+def check_rknn_models(draft: Draft) -> Iterator[Finding]:
+    """What a converted model holds already."""
     for name, model in draft.tables.models.items():
-        if model.runtime == "rknn":
-            told_at = "runtime" if at(draft.data, ("models", name, "runtime")) else "path"
-            problem = 'runtime "rknn" comes with the board\'s runtime; use the .onnx here'
-            yield ("models", name, told_at), problem
+        for key in ("mean", "std"):
+            if model.runtime == "rknn" and key in model.model_fields_set:
+                problem = f"a .rknn has its own {key} inside; remove it here, convert with it"
+                yield ("models", name, key), problem
 
 
 def check_models(draft: Draft) -> Iterator[Finding]:
@@ -386,7 +385,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     check_actor_names,
     check_sources_of_this_version,
     check_sources,
-    check_rknn_is_not_served_yet,
+    check_rknn_models,
     check_models,
     check_labels,
     check_views,

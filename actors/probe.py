@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -45,8 +45,8 @@ def look(topology: Topology) -> Findings:
         if info is not None:
             findings.sources[name] = info
             findings.warnings += [f"{place}: {remark}" for remark in info.remarks]
-    for name, model in topology.models.items():
-        describe = partial(_describe, name, model, findings)
+    for name in topology.models:
+        describe = partial(_describe, name, topology, findings)
         settings = _try(findings, f"models.{name}.path", describe)
         if settings is not None:
             findings.models[name] = settings
@@ -64,10 +64,12 @@ def _try(findings: Findings, place: str, action: Callable[[], _Found]) -> _Found
     return None
 
 
-def _describe(name: str, model: Model, findings: Findings) -> ModelSettings:
+def _describe(name: str, topology: Topology, findings: Findings) -> ModelSettings:
     """Everything about a model that its table leaves to be found out."""
+    model = topology.models[name]
     kind = model.runtime or "onnx"
     file = inspect(kind, str(model.path), model.size or (640, 640))
+    findings.faults += _misplaced(name, file, topology)
     labels = _labels(model, file)
     head = _head(model, file, len(labels))
     if not labels:
@@ -91,7 +93,7 @@ def _describe(name: str, model: Model, findings: Findings) -> ModelSettings:
         size=file.size,
         head=head,
         labels=labels,
-        color=model.color or ("bgr" if color == "bgr" else "rgb"),
+        color=model.color or file.color or ("bgr" if color == "bgr" else "rgb"),
         mean=model.mean or (0.0, 0.0, 0.0),
         std=model.std or (divisor, divisor, divisor),
         conf=model.conf,
@@ -109,8 +111,21 @@ def _head(model: Model, file: ModelFile, labels: int) -> HeadDescription:
         file.size,
         classes=labels or None,
         name=model.head,
-        samples=file.samples,
+        samples=file.samples or None,
     )
+
+
+def _misplaced(name: str, file: ModelFile, topology: Topology) -> Iterator[Fault]:
+    """Workers on cores that the model's chip does not have."""
+    if file.cores is None:
+        return
+    for worker_name, worker in topology.workers.items():
+        if name in worker.models and worker.core >= file.cores:
+            have = "core 0 only" if file.cores == 1 else f"cores 0 to {file.cores - 1}"
+            yield Fault(
+                f"workers.{worker_name}.core",
+                f"{file.chip}, for which models.{name} was made, has {have}; give one of them",
+            )
 
 
 def _labels(model: Model, file: ModelFile) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ class TilerSettings(RoleSettings):
 class WorkerSettings(RoleSettings):
     models: Mapping[str, ModelSettings]
     stages: tuple[StageSettings, ...]
+    core: int
     contexts: int
     threads: int
     cpus: tuple[int, ...]

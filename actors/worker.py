@@ -35,7 +35,7 @@ from actors.vision.tiling import Tile, to_frame
 # A credit that is not sent because the tiler seems to be down would be lost for good.
 _PEER_SECONDS = 5.0
 # A run is not taken for hung before this, nor the first ones before their model has been run.
-_SHORTEST_LIMIT_NS = 1_000_000_000
+_SHORTEST_LIMIT_NS = 400_000_000
 _FIRST_LIMIT_NS = 30_000_000_000
 _LOAD_SECONDS = 55.0
 
@@ -176,6 +176,7 @@ class Context(threading.Thread):
                 threads=settings.threads,
                 latency_ms=model.latency_ms,
                 core_fd=self.worker.fds.get("core"),
+                core=settings.core,
             )
             try:
                 self._models[name] = _Model(model, open_runtime(spec))

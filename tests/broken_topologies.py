@@ -414,12 +414,11 @@ MODELS = [
     case("weights-of-another-kind", large('path = "models/weights.pt"'),
          'models.large.path: "models/weights.pt" is no .onnx and no .rknn; say which runtime '
          "= ... reads it"),
-    case("rknn-file", large('path = "models/board.rknn"'),
-         'models.large.path: runtime "rknn" comes with the board\'s runtime; use the .onnx here'),
+    case("rknn-file-with-mean", large('path = "models/board.rknn"\nmean = 0\nstd = 255'),
+         "models.large.mean: a .rknn has its own mean inside; remove it here, convert with it",
+         "models.large.std: a .rknn has its own std inside; remove it here, convert with it"),
     case("rknn-runtime-and-no-rknn-file", large('path = "models/renamed.rknn"\nruntime = "rknn"'),
-         'models.large.path: "models/renamed.rknn" is no .rknn file; convert the model again',
-         'models.large.runtime: runtime "rknn" comes with the board\'s runtime; use the .onnx '
-         "here"),
+         'models.large.path: "models/renamed.rknn" is no .rknn file; convert the model again'),
     case("rknn-named-onnx", large('path = "models/board.onnx"'),
          'models.large.path: "models/board.onnx" is an .rknn file and runtime "onnx" reads '
          ".onnx; give the .onnx"),

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -62,10 +63,8 @@ class JpegServer:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=cut")
                 self.end_headers()
-                try:
+                with suppress(OSError):  # the reader has gone
                     streams._send(self)
-                except OSError:
-                    pass  # the reader has gone
 
             def log_message(self, *_: object) -> None: ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -33,21 +32,21 @@ def _whole_and_tiles(data: Path, model: str, **keys: object) -> str:
 
 
 def test_yolov8n_finds_the_people_of_the_street(shared_data: Path) -> None:
-    """All annotated frames, whole frame and six tiles, two workers, plain NMS.
+    """All annotated frames, whole frame and six tiles, two workers, NMS, default confidence.
 
-    The bound of precision leaves room for confidence: at the default 0.25 recall is 0.88 here (the
-    rest is hidden behind a wall and a cart), at 0.12 and a merging threshold of 0.7 it is 0.90.
+    1119 people count. 0.92 of them is all that any box of any view at any confidence finds at IoU
+    0.5: the rest stand behind a wall, a cart or each other. Measured: recall 0.878 at precision
+    0.834; 0.872 at 0.747 with cut boxes kept.
     """
-    topology = _whole_and_tiles(shared_data, "yolov8n_zoo9.onnx", conf=0.12)
-    topology += runs.table("merge", method="nms", threshold=0.7)
-    frames = int(os.environ.get("TRITILE_STREET_FRAMES", "150"))
+    frames = 150
+    topology = _whole_and_tiles(shared_data, "yolov8n_zoo9.onnx")
     records, ends = runs.run(topology, "--frames", str(frames))
     assert ends == {"cam0": frames}
     assert runs.in_order_once(records["cam0"], frames)
     assert all(record["complete"] for record in records["cam0"])
     recall, precision = Truth(shared_data / "street" / "street_gt.json").score(records["cam0"])
-    assert recall >= 0.90
-    assert precision >= 0.75
+    assert recall >= 0.87
+    assert precision >= 0.82
 
 
 def test_stock_export_finds_what_the_zoo_export_finds(shared_data: Path) -> None:

@@ -181,8 +181,11 @@ class _Disturbed:
             self._lab.wait_until_running()
             self.reader.start()
             threading.Thread(target=self._conduct, daemon=True).start()
-            for message in _until_over(results, self._lab, lambda: self._failure is not None):
-                self._take(message)
+            try:
+                for message in _until_over(results, self._lab, lambda: self._failure is not None):
+                    self._take(message)
+            except LabError as error:
+                self._failure = f"{error}; {self._states()}"
         self.seconds = time.monotonic() - begin
         self._disturber.halt()
         self.reader.halt()
@@ -240,6 +243,22 @@ class _Disturbed:
             time.sleep(_LOOK_S)
 
     # ------------------------------------------------------------ the verdict
+
+    def _states(self) -> str:
+        """Who is up and what lies where, for whoever has to find out why nothing goes on."""
+        try:
+            status = self._lab.ask(do="status", seconds=5.0)["status"]
+        except ControlError as error:
+            return str(error)
+        actors = [
+            f"{a['name']} {a['state']} (queued {a['queued']}, leased {a['leased']})"
+            for a in status["actors"]
+        ]
+        streams = [
+            f"{s['name']} captured {s['captured']}, in flight {s['in_flight']}"
+            for s in status["streams"]
+        ]
+        return "; ".join(actors + streams)
 
     def _judge(self) -> None:
         counts = self.compared.counts

@@ -39,8 +39,8 @@ class ModelFile:
     """What a model file says about itself, and the outputs of one trial run.
 
     `size` is (width, height) of the input; `shapes` are the outputs' shapes as really returned.
-    `samples` is empty where the file was not run. `color` is the order of channels that it takes
-    and `chip` the one that it was made for, where it says so.
+    `samples` is empty where the file was not run. `color` is the order of channels that it takes,
+    `chip` the one that it was made for and `cores` that one's NPU cores, where it says so.
     """
 
     size: tuple[int, int]
@@ -49,6 +49,7 @@ class ModelFile:
     samples: tuple[Tensor, ...]
     color: Literal["rgb", "bgr"] | None = None
     chip: str | None = None
+    cores: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,29 @@
 What it "detects" is a function of the tile's pixels, so that a torn, stale or misplaced tile shows
 in the results. It answers as a stock Ultralytics model of two classes with eight candidates would:
 one tensor (1, 4 + 2, 8), centre x, centre y, width, height in input pixels and a score a class.
+
+Poison, for testing what happens to an input on which a runtime fails: a tile whose first pixels are
+POISON and whose next one begins with one of the values of TROUBLES makes the run raise, hang for
+ever, or crash the process.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import RuntimeSpec, Tensor
+from actors.runtimes import ComputeError, RuntimeSpec, Tensor
 
 LABELS = ("even", "odd")
 CANDIDATES = 8
+POISON = (222, 173, 190, 239, 222, 173)
+"""The bytes of the tile's first two pixels."""
+TROUBLES = {"error": 1, "hang": 2, "crash": 3}
 
 
 class InstantRuntime:
@@ -36,6 +45,8 @@ class InstantRuntime:
 
     def run(self, tile: npt.NDArray[np.uint8]) -> Sequence[Tensor]:
         begin = time.monotonic_ns()
+        if tile[0, 0, 0] == POISON[0] and tuple(tile[0, :2].ravel().tolist()) == POISON:
+            _fail(int(tile[0, 2, 0]))
         width, height = self._size
         columns = np.arange(CANDIDATES) * width // CANDIDATES + width // (2 * CANDIDATES)
         rows = np.arange(CANDIDATES) * height // CANDIDATES + height // (2 * CANDIDATES)
@@ -55,3 +66,12 @@ class InstantRuntime:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _fail(trouble: int) -> None:
+    if trouble == TROUBLES["error"]:
+        raise ComputeError("poison: the run failed")
+    if trouble == TROUBLES["hang"]:
+        threading.Event().wait()
+    if trouble == TROUBLES["crash"]:
+        os.abort()

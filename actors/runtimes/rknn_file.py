@@ -170,6 +170,7 @@ def inspect_rknn(path: str) -> ModelFile:
         samples=_samples(file),
         color="rgb" if file.swaps_channels else None,
         chip=file.chips[0] if file.chips else None,
+        cores=CHIP_CORES.get(file.chips[0]) if file.chips else None,
     )
 
 

@@ -126,7 +126,7 @@ def _listed(fd: int, ioctl: Ioctl, request: int, pack: Callable[[int], bytes]) -
 
 def _formats(fd: int, ioctl: Ioctl, kind: int) -> list[bytes]:
     answers = _listed(fd, ioctl, ENUM_FMT, lambda i: _FORMAT.pack(i, kind, 0, b"", b""))
-    return [_FORMAT.unpack(answer)[4] for answer in answers]
+    return list(dict.fromkeys(_FORMAT.unpack(answer)[4] for answer in answers))
 
 
 def _sizes(fd: int, ioctl: Ioctl, fourcc: bytes) -> list[Size]:
@@ -146,7 +146,7 @@ def _sizes(fd: int, ioctl: Ioctl, fourcc: bytes) -> list[Size]:
             if least[0] <= size[0] <= most[0] and least[1] <= size[1] <= most[1]
         ]
         break
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _rates(fd: int, ioctl: Ioctl, fourcc: bytes, size: Size) -> tuple[float, ...]:

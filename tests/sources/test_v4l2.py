@@ -4,7 +4,6 @@ structures (linux/videodev2.h), so that a wrong layout in the module cannot agre
 from __future__ import annotations
 
 import errno
-import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -144,9 +143,9 @@ def test_a_camera_that_is_unplugged_while_it_is_asked() -> None:
 def test_other_devices_and_files_are_no_cameras(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(Path("/proc/self/fd").iterdir())
     assert v4l2.ask("/dev/null") is None
     assert v4l2.ask(str(file)) is None
     with pytest.raises(FileNotFoundError):
         v4l2.ask(str(tmp_path / "missing"))
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(Path("/proc/self/fd").iterdir()) == before

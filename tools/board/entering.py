@@ -25,7 +25,7 @@ _CLONE_NEWNS = 0x00020000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_CPUS = "/sys/devices/system/cpu"
+_CPUS = Path("/sys/devices/system/cpu")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OF_THE_HOST = ("PYTHONHOME", "VIRTUAL_ENV", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
@@ -39,13 +39,12 @@ def enter(folder: Path, command: Sequence[str], chip: str = "rk3588") -> NoRetur
     if emulated():
         _register_emulator()
     here = Path.cwd()
+    _tell_cpus(folder)
     try:
         _call("unshare", _CLONE_NEWNS)
         _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
         _mount("proc", str(folder / "proc"), "proc", 0)
         _mount("tmpfs", str(folder / "dev/shm"), "tmpfs", 0)
-        # How many CPUs there are; nothing else of this machine's devices is the board's.
-        _mount(_CPUS, f"{folder}{_CPUS}", "", _MS_BIND)
         for shared in (Path("/tmp"), ROOT, ROOT.parent / "shared"):
             _bind(shared, folder)
         os.chroot(folder)
@@ -66,6 +65,15 @@ def environment(ours: Mapping[str, str], chip: str) -> dict[str, str]:
     # The checkout's byte code is this machine's; the board's own is kept beside its packages.
     own = {"PATH": _PATH, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": "/var/cache/python"}
     return {**inside, **own, "HOME": "/root", "LANG": "C.UTF-8", "BOARD_CHIP": chip}
+
+
+def _tell_cpus(folder: Path) -> None:
+    """How many CPUs there are; nothing else of this machine's devices is the board's."""
+    for name in ("possible", "present", "online"):
+        told = folder / _CPUS.relative_to("/") / name
+        text = (_CPUS / name).read_text()
+        if not told.exists() or told.read_text() != text:
+            told.write_text(text)
 
 
 def _bind(source: Path, folder: Path) -> None:

@@ -1,0 +1,87 @@
+"""A board in a folder for the tests, and runs of `launch` on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tools.board.npu import Npu
+from tools.board.userland import BoardError, build
+from tools.lab import Lab
+
+_DEFAULT = Path.home() / ".cache" / "tritile-board"
+_SECONDS = 120.0
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def on_board(folder: Path, *command: str, chip: str = "rk3588") -> list[str]:
+    """The command line that runs a command on the board."""
+    inside = [str(folder), "--chip", chip, "--", *command]
+    return [sys.executable, "-m", "tools.board", "run", *inside]
+
+
+@pytest.fixture(scope="session")
+def board() -> Path:
+    """The board's folder, built where TRITILE_BOARD says or in the user's cache.
+
+    Skips where it cannot be built, saying what is missing; in CI that is a failure.
+    """
+    folder = Path(os.environ.get("TRITILE_BOARD") or _DEFAULT)
+    try:
+        build(folder)
+    except BoardError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no board: {error}")
+        pytest.skip(f"NO BOARD, its code is not tested: {error}")
+    return folder
+
+
+class BoardLab(Lab):
+    """A run of `launch` on the board, with an NPU of its own."""
+
+    def __init__(self, board: Path, topology: str, *options: str) -> None:
+        super().__init__(topology, *options)
+        self.npu = Npu(self.folder / "npu")
+        self.environment["RKNN_EMULATED"] = str(self.npu.folder)
+        self._board = board
+
+    def __enter__(self) -> BoardLab:
+        launch = ("python3", "-m", "actors.launch", str(self.topology), *self._options)
+        with self.stderr_path.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                ["nice", *on_board(self._board, *launch)],
+                cwd=Path(__file__).parents[2],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+            )
+        return self
+
+
+@pytest.fixture
+def run_on_board(board: Path, short_tmp: Path) -> Run:
+    """Runs a command on the board to its end, with an NPU of its own in `short_tmp`/npu."""
+
+    def run(
+        *command: str, chip: str = "rk3588", script: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        npu = Npu(short_tmp / "npu")
+        npu.script(*script)
+        return subprocess.run(
+            ["nice", *on_board(board, *command, chip=chip)],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "RKNN_EMULATED": str(npu.folder)},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+
+    return run
