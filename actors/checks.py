@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SourceKind = Literal["file", "folder", "glob", "camera", "network", "synthetic"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+SERVER_KEY = "server.key_secret"
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
 # Streams and workers are actors and share one space of names with these.
 RESERVED_NAMES = ("tiler", "merger", "renderer", "supervisor", "control")
@@ -329,9 +330,23 @@ def check_address(draft: Draft) -> Iterator[Finding]:
             place,
             f"bind must be tcp://HOST:PORT, tcp://HOST:* or ipc://PATH, got {show(written)}",
         )
-    elif not (_is_loopback(tcp[1]) or results.insecure) and draft.sound("results", "insecure"):
-        remedy = f"use tcp://127.0.0.1:{tcp[2]}, or allow it with insecure = true"
+    elif not (_is_loopback(tcp[1]) or results.insecure or results.curve) and draft.sound(
+        "results", "insecure"
+    ):
+        remedy = (
+            f"use tcp://127.0.0.1:{tcp[2]}, give keys with curve = KEYS (python -m "
+            "tools.make_keys), or allow it without with insecure = true"
+        )
         yield place, f"other machines can reach {show(bind)}; {remedy}"
+    keys = ("results", "curve")
+    if results.curve is not None and draft.sound(*keys):
+        written_keys = draft.written[keys]
+        if not (results.curve / SERVER_KEY).is_file():
+            yield (
+                keys,
+                f"there is no {SERVER_KEY} in {show(written_keys)}; make keys with: python -m "
+                "tools.make_keys FOLDER NAME, and give FOLDER/server",
+            )
 
 
 def _is_loopback(host: str) -> bool:

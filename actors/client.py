@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +26,8 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 import zmq
+
+from actors.system.curve import CurveError, present
 
 VERSION = 1
 """Of the records; it changes when a key changes its meaning."""
@@ -102,10 +105,13 @@ class Subscriber:
         streams: Sequence[str] | None = None,
         *,
         timeout: float | None = None,
+        keys: Path | None = None,
     ) -> None:
         """`timeout` is in seconds: so long without a result raises TimeoutError; None waits.
 
-        `streams` names those wanted; None is all. Raises ResultError when `endpoint` is none.
+        `streams` names those wanted; None is all. `keys` is the folder that `tools.make_keys` made
+        for this subscriber, where the publisher wants some. Raises ResultError when `endpoint` is
+        none or the keys cannot be read.
         """
         if isinstance(streams, str):
             raise TypeError(f'streams is a sequence of names; give ["{streams}"]')
@@ -124,7 +130,12 @@ class Subscriber:
             self._socket.subscribe(f"det.{name}")
             self._socket.subscribe(f"end.{name}")
         try:
+            if keys is not None:
+                present(self._socket, keys)
             self._socket.connect(endpoint)
+        except CurveError as error:
+            self.close()
+            raise ResultError(str(error)) from None
         except zmq.ZMQError as error:
             self.close()
             raise ResultError(

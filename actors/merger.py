@@ -20,10 +20,12 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
 
 from actors.assembly import Assembled, Assembly
 from actors.resultlog import ResultLog
 from actors.settings import COLUMNS, RENDERER, TILER, MergerSettings
+from actors.system import curve
 from actors.system.actor import Actor, ActorError
 from actors.system.linux import now_ns
 from actors.system.messages import (
@@ -71,6 +73,7 @@ class Merger(Actor):
         self.streams = {name: Stream(self, name) for name in self.control.streams}
         self.results: zmq.Socket[bytes] = self.context.socket(zmq.XPUB)
         self.results_log: ResultLog | None = None
+        self._guard: ThreadAuthenticator | None = None
         self._awaited = self.control.header.subscriptions
         self._await_until_ns = now_ns() + _SUBSCRIBERS_NS
         self._subscriptions = 0
@@ -89,6 +92,11 @@ class Merger(Actor):
         # Tell of every subscription, not only of the first to a topic: they are counted.
         self.results.set(zmq.XPUB_VERBOSER, 1)
         self.results.set(zmq.IPV6, "[" in self.settings.bind)
+        if self.settings.curve is not None:
+            try:
+                self._guard = curve.serve(self.context, self.results, self.settings.curve)
+            except curve.CurveError as error:
+                raise ActorError(f"{error}; change results.curve") from None
         try:
             self.results.bind(self.settings.bind)
         except zmq.ZMQError as error:
@@ -112,6 +120,8 @@ class Merger(Actor):
             stream.settle()
         if self.results_log is not None:
             self.results_log.close()
+        if self._guard is not None:
+            self._guard.stop()
 
     # ------------------------------------------------------------ messages
 

@@ -237,6 +237,7 @@ class Plan:
             layout=layout,
             run=self.topology.run.name,
             bind=bind,
+            curve=self.topology.results.curve,
             jsonl=self.topology.results.jsonl,
             models=self.models,
             stages=self.stages,

@@ -107,6 +107,7 @@ class WorkerSettings(RoleSettings):
 class MergerSettings(RoleSettings):
     run: str
     bind: str
+    curve: Path | None
     jsonl: Path | None
     models: Mapping[str, ModelSettings]
     stages: tuple[StageSettings, ...]

@@ -113,6 +113,9 @@ class Results(Table):
     bind: str = key("tcp://127.0.0.1:5570", "tcp://HOST:PORT, tcp://HOST:* or ipc://PATH")
     wait_for_subscriber: bool = key(False, "sources start only when somebody has subscribed")
     jsonl: FilePath | None = key(None, "file for the same records, one a line")
+    curve: FilePath | None = key(
+        None, "folder of CURVE keys for an address that other machines can reach (tools.make_keys)"
+    )
     insecure: bool = key(False, "allows an address that other machines can reach")
 
 
@@ -267,7 +270,12 @@ def _make_paths_absolute(
     data: dict[str, Any], folder: Path, given: Collection[Place]
 ) -> dict[Place, str]:
     """Rewrite every path in `data`; returns them as they were written."""
-    places: list[Place] = [("results", "bind"), ("results", "jsonl"), ("render", "video")]
+    places: list[Place] = [
+        ("results", "bind"),
+        ("results", "jsonl"),
+        ("results", "curve"),
+        ("render", "video"),
+    ]
     for table, name in (("streams", "source"), ("models", "path"), ("models", "labels")):
         entries = data.get(table)
         places += [(table, entry, name) for entry in (entries if isinstance(entries, dict) else ())]

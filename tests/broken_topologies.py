@@ -102,6 +102,10 @@ def case(id: str, text: str | bytes | None, *lines: str, sets: tuple[str, ...] =
     return Case(id, text, lines, sets)
 
 
+REMEDY = (
+    "give keys with curve = KEYS (python -m tools.make_keys), or allow it without with "
+    "insecure = true"
+)
 SMALL = '[stages.small]\nmodel = "small"\nview = "tiles"\noverlap = 0.1\n'
 NPU1 = '[workers.npu1]\ncore = 1\nmodels = ["small"]\n'
 SOURCE = 'source = "street.mp4"'
@@ -458,10 +462,10 @@ OUTPUTS = [
          '"tcp://127.0.0.1:65536"'),
     case("address-for-everybody", bind("tcp://0.0.0.0:5570"),
          'results.bind: other machines can reach "tcp://0.0.0.0:5570"; use '
-         "tcp://127.0.0.1:5570, or allow it with insecure = true"),
+         "tcp://127.0.0.1:5570, " + REMEDY),
     case("address-that-only-begins-like-loopback", bind("tcp://127.example.org:*"),
          'results.bind: other machines can reach "tcp://127.example.org:*"; use '
-         "tcp://127.0.0.1:*, or allow it with insecure = true"),
+         "tcp://127.0.0.1:*, " + REMEDY),
     case("insecure-of-the-wrong-type",
          base(('"tcp://127.0.0.1:*"', '"tcp://0.0.0.0:5570"\ninsecure = "yes"')),
          'results.insecure: insecure must be true or false, got "yes"'),

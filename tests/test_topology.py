@@ -94,7 +94,7 @@ def test_a_good_topology(folder: Path) -> None:
     assert topology.model_dump(exclude={"file", "warnings"}) == {
         "run": {"name": "street-view"},
         "results": {"bind": "tcp://127.0.0.1:*", "wait_for_subscriber": False, "jsonl": None,
-                    "insecure": False},
+                    "curve": None, "insecure": False},
         "streams": {"cam0": {"source": f"{folder}/street.mp4", "pace": "fast", "loop": False,
                              "slots": None, **camera}},
         "models": {"large": {**large, **found_out},

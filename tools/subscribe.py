@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _follow(options: argparse.Namespace) -> None:
     left = options.count
     console = Console(highlight=False)
-    with Subscriber(options.endpoint, options.stream) as subscriber:
+    with Subscriber(options.endpoint, options.stream, keys=options.keys) as subscriber:
         waiting = Timer(_PATIENCE_S, _say, [f"waiting for results on {options.endpoint} ..."])
         waiting.daemon = True
         waiting.start()
@@ -122,6 +122,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--stream", action="append", metavar="NAME", help="only this one; may be repeated"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--keys", type=Path, metavar="FOLDER", help="this subscriber's keys, where some are needed"
+    )
     parser.add_argument("--count", type=int, default=-1, metavar="N", help="end after N results")
     options = parser.parse_args(argv)
     if options.count == 0 or options.count < -1:

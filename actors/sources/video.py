@@ -6,8 +6,8 @@ Both use the timestamps of the file's packets (`_Packets`), which are read witho
 the n-th smallest timestamp belongs to frame n.
 
 Seeking alone is not exact. `CAP_PROP_POS_FRAMES` assumes a constant rate and a clean start at any
-key frame: at 44 sampled positions of a plain H.264 file it was always right, but it missed by
-several frames with a variable rate, and gave other pixels with periodic intra refresh. So a seek goes one
+key frame: at 44 sampled positions of a plain H.264 file it was right, but it missed by several
+frames with a variable rate, and gave other pixels with periodic intra refresh. So a seek goes one
 key frame further back than needed, the frames from there on must carry exactly the timestamps of
 the packets, and whenever anything disagrees the file is decoded from the start instead.
 

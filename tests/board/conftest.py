@@ -22,7 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 def on_board(folder: Path, *command: str, chip: str = "rk3588") -> list[str]:
     """The command line that runs a command on the board."""
-    inside = [str(folder), "--chip", chip, "--", *command]
+    inside = ["--chip", chip, str(folder), "--", *command]
     return [sys.executable, "-m", "tools.board", "run", *inside]
 
 
