@@ -109,6 +109,14 @@ class Assembly(Generic[Info, Rows]):
             missing = {tile: frame.missing[tile] for tile in tiles if tile in frame.missing}
             yield Assembled(seq, frame.info, publish, answers, missing)
 
+    def finished(self, seq: int) -> None:
+        """Frames up to `seq` are wanted no more, by nobody: they will not come again either."""
+        if seq <= self.cursor:
+            return
+        self.cursor = seq
+        for old in [known for known in self._frames if known <= seq]:
+            del self._frames[old]
+
     def waiting(self) -> int:
         """Frames in the making."""
         return len(self._frames)

@@ -235,7 +235,10 @@ class Stream:
         self.merger = merger
         self.record = merger.control.streams[name]
         rendered = merger.settings.renderer
-        cursor = self.record.finished_seq if rendered else self.record.published_seq
+        if not rendered:
+            # A merger may have been killed when it had noted the one and not yet the other.
+            self.record.finished_seq = self.record.published_seq
+        cursor = self.record.finished_seq
         self.assembly: Assembly[Frame, Rows] = Assembly(
             self.record.published_seq, cursor, len(merger.control.slots[name])
         )
@@ -254,9 +257,11 @@ class Stream:
 
     def work(self) -> None:
         """Let out what is whole, forget what is rendered, end what is over."""
+        finished = self.record.finished_seq
+        # A renderer that has outlived the merger still draws what that had sent it.
+        self.assembly.finished(finished)
         for assembled in self.assembly.leave():
             self._let_out(assembled)
-        finished = self.record.finished_seq
         for seq in [seq for seq in self.held if seq <= finished]:
             del self.held[seq]
         if 0 <= self.record.end_seq == self.record.published_seq + 1 and not self._end_sent_ns:

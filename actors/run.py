@@ -205,7 +205,7 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
             control,
             plan.cannot_go_on,
         )
-        status = Status(plan, control, supervisor.children, bind)
+        status = Status(plan, control, supervisor, bind)
         supervisor.status = status.to_dict
         display = Display(plan, control, status)
         display.line(f"launch: run {topology.run.name!r}, results on {bind}")

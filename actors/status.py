@@ -16,6 +16,7 @@ from actors.system import child as states
 from actors.system.child import Child
 from actors.system.control_block import ControlBlock
 from actors.system.linux import cpu_ns, now_ns, resident_bytes
+from actors.system.supervisor import Supervisor
 
 _WINDOW = 4
 _BUSY = 0.9
@@ -36,11 +37,12 @@ class Status:
     """Looks at a run's children and control block."""
 
     def __init__(
-        self, plan: Plan, control: ControlBlock, children: Mapping[str, Child], bind: str
+        self, plan: Plan, control: ControlBlock, supervisor: Supervisor, bind: str
     ) -> None:
+        self._supervisor = supervisor
         self._plan = plan
         self._control = control
-        self._children = children
+        self._children: Mapping[str, Child] = supervisor.children
         self._bind = bind
         self._workers = {worker.name: worker for worker in plan.workers}
         self._samples: deque[_Sample] = deque(maxlen=_WINDOW)
@@ -107,6 +109,7 @@ class Status:
             "results": self._bind,
             "degraded": self.degraded,
             "emulated": self._plan.emulated,
+            "malformed": self._supervisor.malformed,
             "limited_by": self.limited_by(),
             "actors": [self._actor(child) for child in self._children.values()],
             "streams": [self._stream(name) for name in self._control.streams],

@@ -22,7 +22,6 @@ from actors.runtimes import ComputeError, Runtime, RuntimeSpec, open_runtime
 from actors.settings import COLUMNS, MERGER, TILER, ModelSettings, WorkerSettings
 from actors.system.actor import Actor, ActorError
 from actors.system.linux import now_ns
-from actors.system.mailbox import Outbox
 from actors.system.memory import Pool
 from actors.system.messages import Answer, Down, Finished, Job, Message
 from actors.system.nursery import Spec
@@ -143,7 +142,7 @@ class Context(threading.Thread):
         self.loaded = threading.Event()
         self.failure = ""
         self._models: dict[str, _Model] = {}
-        self._outbox = Outbox(worker.context, worker.rundir, worker.peers)
+        self._outbox = worker.new_outbox()
 
     def run(self) -> None:
         try:

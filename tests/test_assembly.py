@@ -160,6 +160,20 @@ def test_after_a_restart_what_is_published_leaves_again_for_the_renderer_only() 
     assert (frames.cursor, frames.published) == (4, 4)
 
 
+def test_frames_that_a_surviving_renderer_finished_are_not_waited_for() -> None:
+    """The merger came back when 1 was rendered; 2 and 3 were still queued in the renderer then."""
+    frames = assembly(published=3, cursor=1)
+    frames.answer(3, 0, 0, "never asked for again")
+    for seq in (4, 5):
+        frames.expect(seq, seq - 1, "", (0,))
+    assert seqs(frames) == []
+    frames.finished(3)
+    assert (frames.waiting(), frames.cursor, frames.published) == (2, 3, 3)
+    assert [(frame.seq, frame.publish) for frame in out(frames)] == [(4, True), (5, True)]
+    frames.finished(2)
+    assert frames.cursor == 5
+
+
 def test_strange_messages_do_not_fill_the_memory() -> None:
     frames = assembly(most=4)
     for seq in range(1000, 3000):

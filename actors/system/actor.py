@@ -49,6 +49,7 @@ class Actor:
         self.name = spec.name
         self.log = logging.getLogger(spec.name)
         self.incarnation = spec.incarnation
+        self._token = spec.token
         self.fds = spec.fds
         self.rundir = Path(spec.rundir)
         self.stopping = False
@@ -61,8 +62,8 @@ class Actor:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.peers = Peers()
         self.peers.up(SUPERVISOR, 1)
-        self.inbox = Inbox(self.context, self.rundir, spec.name)
-        self.outbox = Outbox(self.context, self.rundir, self.peers)
+        self.inbox = Inbox(self.context, self.rundir, spec.name, spec.token)
+        self.outbox = self.new_outbox()
         self._malformed_before = self.record.malformed
         self._unsent_before = self.record.unsent
         self._poller = zmq.Poller()
@@ -99,6 +100,10 @@ class Actor:
         """Let go of everything. Called once, also after a failure."""
 
     # -------------------------------------------------------- the frame around it
+
+    def new_outbox(self) -> Outbox:
+        """An outbox for the calling thread."""
+        return Outbox(self.context, self.rundir, self.peers, self._token)
 
     def watch(self, socket: zmq.Socket[bytes] | int) -> None:
         """Have a turn begin when something comes in on another socket, or on a descriptor."""

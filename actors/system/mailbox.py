@@ -4,6 +4,9 @@ Who is up is what the supervisor said last. A message to somebody who is down is
 sender hears `up` later and sends again what still matters. A new incarnation gets a new socket, so
 that nothing queued for the old one reaches it.
 
+Every message begins with the run's token, random bytes that only this run's processes know: what a
+process of an earlier run or anybody else throws at an inbox is counted and ignored.
+
 A ZeroMQ socket belongs to one thread. An actor with several threads gives each its own Outbox; they
 share the Peers.
 """
@@ -61,8 +64,11 @@ class Peers:
 class Inbox:
     """A bound PULL socket. `malformed` counts what came in and was no message."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rundir: Path, name: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], rundir: Path, name: str, token: bytes = b""
+    ) -> None:
         self.malformed = 0
+        self._token = token
         self.socket = context.socket(zmq.PULL)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.RCVHWM, _HIGH_WATER)
@@ -80,7 +86,9 @@ class Inbox:
             try:
                 if len(parts) != 1:
                     raise MessageError(f"{len(parts)} parts")
-                messages.append(decode(parts[0]))
+                if not parts[0].startswith(self._token):
+                    raise MessageError("not of this run")
+                messages.append(decode(parts[0][len(self._token) :]))
             except MessageError:
                 self.malformed += 1
         return messages
@@ -92,8 +100,15 @@ class Inbox:
 class Outbox:
     """Sockets to the other actors, opened when first needed. For one thread."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rundir: Path, peers: Peers) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        rundir: Path,
+        peers: Peers,
+        token: bytes = b"",
+    ) -> None:
         self._context = context
+        self._token = token
         self._rundir = rundir
         self._peers = peers
         self._sockets: dict[str, tuple[int, zmq.Socket[bytes]]] = {}
@@ -116,7 +131,7 @@ class Outbox:
             socket.connect(endpoint(self._rundir, name))
             self._sockets[name] = known = (incarnation, socket)
         try:
-            known[1].send(encode(message), zmq.NOBLOCK)
+            known[1].send(self._token + encode(message), zmq.NOBLOCK)
         except zmq.Again:
             self.unsent += 1
             return False

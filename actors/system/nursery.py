@@ -77,6 +77,8 @@ class Spec:
     rundir: str
     settings: Any
     fds: Mapping[str, int]
+    token: bytes = b""
+    """What the run's messages begin with, see `mailbox`."""
 
 
 class Nursery:

@@ -74,12 +74,18 @@ class Supervisor:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context = context
         self._peers = Peers()
-        self._inbox = Inbox(context, rundir, "supervisor")
-        self._outbox = Outbox(context, rundir, self._peers)
+        self._token = os.urandom(8)
+        self._inbox = Inbox(context, rundir, "supervisor", self._token)
+        self._outbox = Outbox(context, rundir, self._peers, self._token)
         self._server = ControlServer(context, rundir)
         self._poller = zmq.Poller()
         self._poller.register(self._inbox.socket, zmq.POLLIN)
         self._poller.register(self._server.socket, zmq.POLLIN)
+
+    @property
+    def malformed(self) -> int:
+        """Messages and requests that made no sense, or were not of this run."""
+        return self._inbox.malformed + self._server.malformed
 
     def watch(self, fd: int) -> None:
         """Have `turn` wake when `fd` becomes readable."""
@@ -194,6 +200,7 @@ class Supervisor:
             str(self.rundir),
             plan.settings,
             plan.fds,
+            self._token,
         )
         try:
             child.pid = self._nursery.fork(spec)

@@ -130,6 +130,8 @@ def test_what_the_contexts_of_an_actor_compute() -> None:
     assert other.jobs_computing() == []
     record.computing(1, 0, 0)
     assert record.jobs_computing() == [(100, 7000), (102, 7002), (103, 7003)]
+    record.since2 = 0  # the word that is written first says that it has ended
+    assert record.jobs_computing() == [(100, 7000), (103, 7003)]
     for context in range(MAX_CONTEXTS):
         record.computing(context, 0, 0)
     assert {name: getattr(record, name) for name in words_of(ActorRecord)} == before

@@ -105,7 +105,7 @@ def test_what_is_too_large_is_dropped_and_the_next_message_arrives(
 ) -> None:
     inbox = Inbox(context, short_tmp, "b")
     stranger = raw(context, short_tmp, "b")
-    stranger.send(b"x" * (LARGEST + 1))
+    stranger.send(encode(Answer("cam0", 0, 0, 0, b"x" * LARGEST)))
     stranger.send(encode(Stop()))
     assert receive(inbox, 1) == [Stop()]
     stranger.send(encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
