@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import resource
 import select
 import signal
 import socket
@@ -13,6 +14,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+import zmq
 
 from actors.display import Display
 from actors.faults import Fault
@@ -34,6 +37,8 @@ _ROLES = ("probe", "capture", "tiler", "worker", "merger")
 _PROBE_SECONDS = 120.0
 _EMULATED_CORE_BYTES = 4096
 _LOOK_NS = 1_000_000_000
+# A run of seven actors has at most 60 open in any process; several streams and cores have more.
+_DESCRIPTORS = 256
 
 
 class LaunchError(Exception):
@@ -43,6 +48,7 @@ class LaunchError(Exception):
 def launch(path: Path, overrides: Sequence[str], frame_limit: int | None, *, check: bool) -> int:
     """Run the topology in `path`, or only show its plan. The exit code of the contract."""
     try:
+        _have_descriptors()
         topology = load(path, overrides)
         for warning in topology.warnings:
             print(f"{path.name}: warning: {warning}", file=sys.stderr)
@@ -58,6 +64,29 @@ def launch(path: Path, overrides: Sequence[str], frame_limit: int | None, *, che
     except (LaunchError, NurseryError, RunDirectoryError, memory.OutOfMemoryError) as error:
         print(f"launch: {error}", file=sys.stderr)
         return 1
+    except (OSError, zmq.ZMQError) as error:
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        print(
+            f"launch: the system refused what a run needs: {error.strerror}{where}; "
+            "see its limits with ulimit -a",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _have_descriptors() -> None:
+    """Raise the soft limit of open files as far as is allowed, and see that it is enough.
+
+    Below it libzmq does not report an error but ends the process.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < _DESCRIPTORS:
+        raise LaunchError(
+            f"only {hard} files may be open at once, {_DESCRIPTORS} are needed; raise the limit "
+            f"(ulimit -n {_DESCRIPTORS})"
+        )
 
 
 class _Nursery:

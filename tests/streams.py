@@ -38,7 +38,6 @@ class JpegServer:
         self.fps = fps
         self.port = 0
         self._server: http.server.ThreadingHTTPServer | None = None
-        self._running = threading.Event()
         self.set_size(size)
         self.start()
 
@@ -56,7 +55,7 @@ class JpegServer:
 
     def start(self) -> None:
         """Listen, on the port it had before if it had one."""
-        streams = self
+        streams, running = self, threading.Event()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -64,11 +63,12 @@ class JpegServer:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=cut")
                 self.end_headers()
                 with suppress(OSError):  # the reader has gone
-                    streams._send(self)
+                    streams._send(self, running)
 
             def log_message(self, *_: object) -> None: ...
 
-        self._running.set()
+        running.set()
+        self._running = running
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -81,9 +81,9 @@ class JpegServer:
             self._server.server_close()
             self._server = None
 
-    def _send(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+    def _send(self, handler: http.server.BaseHTTPRequestHandler, running: threading.Event) -> None:
         start, jpegs, count = time.monotonic(), self._jpegs, 0
-        while self._running.is_set():
+        while running.is_set():
             jpeg = jpegs[count % len(jpegs)]
             head = f"--cut\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             handler.wfile.write(head.encode() + jpeg + b"\r\n")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests import runs
@@ -163,3 +165,38 @@ def test_worker_that_cannot_start_ends_the_run_with_1_and_why(
     assert "workers.npu0.cpus" in last
     assert "Traceback" not in done.stderr
     assert list((short_tmp / "tritile").iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [16, 30, 64])
+def test_too_few_descriptors_is_one_sentence(limit: int, short_tmp: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -n {limit}; exec {sys.executable} -m actors.launch x.toml"],
+        cwd=ROOT,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(short_tmp)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"launch: only {limit} files may be open at once, 256 are needed; raise the limit "
+        "(ulimit -n 256)\n"
+    )
+
+
+def test_too_little_memory_is_one_sentence(short_tmp: Path, scene_video: Path) -> None:
+    """64 slots of frames of a gigabyte each: refused before anything is allocated."""
+    folder = short_tmp / "images"
+    folder.mkdir()
+    # imagesize reads the header alone, so a header is enough to ask for so much.
+    image = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    (folder / "0.png").write_bytes(image)
+    huge = image[:16] + (20_000).to_bytes(4, "big") * 2 + image[24:]
+    (folder / "1.png").write_bytes(huge)
+    tables = (runs.stream(folder, slots=64), runs.instant(), runs.stage("s", "frame"))
+    done = launch(short_tmp, str(write(short_tmp, *tables, runs.workers(1))))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("launch: the run's frame memory needs 76")
+    assert "streams.NAME.slots" in line

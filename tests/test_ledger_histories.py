@@ -185,7 +185,7 @@ def test_random_histories() -> None:
     run_state_machine_as_test(
         LedgerHistories,
         settings=settings(
-            max_examples=200,
+            max_examples=120,
             stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TopologyError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return 2
+    if topology.render.video is None and wish.roles == ("renderer",):
+        parser.error("there is no renderer; give it a video: --set render.video=out.mp4")
     for name, stream in topology.streams.items():
         if source_kind(stream.source) not in ("file", "folder", "glob"):
             parser.error(

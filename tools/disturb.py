@@ -97,18 +97,17 @@ class Disturber:
     # ------------------------------------------------------------ doing
 
     def _do(self, step: Step) -> None:
-        others: set[str] = set()
+        name = None
         for kind in step.kinds:
-            again = next(iter(others), None)
-            if step.how == STARTING and again and self._hit_while_starting(kind, again):
+            if step.how == STARTING and name and self._hit_while_starting(kind, name):
                 return
             while not self._halt.is_set() and not self.over:
-                actor = self._choose(others)
+                actor = self._choose()
                 if actor is not None and self._hit_one(kind, actor, step.how):
-                    others.add(actor["name"])
+                    name = actor["name"]
                     break
 
-    def _choose(self, others: Collection[str]) -> dict[str, Any] | None:
+    def _choose(self) -> dict[str, Any] | None:
         """An actor that may be hit now, a random one of a random role; waits until there is one."""
         deadline = time.monotonic() + _PATIENCE_S
         while not self._halt.is_set():
@@ -118,8 +117,7 @@ class Disturber:
                 return None
             by_role: dict[str, list[dict[str, Any]]] = {}
             for actor in actors:
-                free = actor["name"] not in others and self._may_hit(actor)
-                if free and actor["role"] in self._roles:
+                if actor["role"] in self._roles and self._may_hit(actor):
                     by_role.setdefault(actor["role"], []).append(actor)
             if by_role:
                 return self._chance.choice(by_role[self._chance.choice(sorted(by_role))])

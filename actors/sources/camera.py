@@ -40,13 +40,9 @@ def connect(path: str, ask: Ask) -> Feed:
             f"{offered}; usable are {', '.join(DECODABLE)})"
         )
     capture = open_mode(path, mode, ask.fps or mode.fps)
-    try:
-        got = read_back(capture)
-        told = difference(ask, got, device.modes)
-        return Feed(path, capture, got.fps or None, (f"{path}: {told}",) if told else ())
-    except SourceError:
-        capture.release()
-        raise
+    got = read_back(capture)
+    told = difference(ask, got, device.modes)
+    return Feed(path, capture, got.fps or None, (f"{path}: {told}",) if told else ())
 
 
 def look_up(path: str) -> Device:

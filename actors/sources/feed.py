@@ -40,7 +40,11 @@ class Feed:
             int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         )
         if min(self.size) <= 0:
-            raise SourceError(f"{name}: it states no frame size; check that it plays elsewhere")
+            capture.release()
+            raise SourceError(
+                f"{name}: it has no picture that can be found from its start; if it is a file, put "
+                "its index first: ffmpeg -i IN -c copy -movflags +faststart OUT.mp4"
+            )
 
     def grab(self) -> bool:
         """Waits for the next frame, for seconds at most; False when the source has dropped out."""

@@ -265,7 +265,7 @@ def test_a_frame_that_does_not_fit_ends_the_source_with_a_sentence(world: World)
     assert connection.closed.wait(5)
     until(lambda: not source.connected)
     assert world.take().number == 0  # what came before is still good
-    with pytest.raises(SourceError, match="^cam: a frame of 9x4 is too large$"):
+    with pytest.raises(SourceError, match=r"^cam: a frame of 9x4 is too large$"):
         source.take(world.slot)
 
 
@@ -273,8 +273,8 @@ def test_a_fault_in_the_thread_reaches_the_reader(world: World) -> None:
     connection = world.connect()
     world.source.start()
     connection.put("no number")  # numpy refuses to fill the buffer with it
-    until(lambda: not threading.Event().is_set() and connection.closed.is_set())
-    with pytest.raises(SourceError, match="^cam: ValueError: "):
+    assert connection.closed.wait(5)
+    with pytest.raises(SourceError, match=r"^cam: ValueError: "):
         until(lambda: world.source.take(world.slot) is not None)
 
 
@@ -305,19 +305,20 @@ def test_close_does_not_wait_for_what_hangs(world: World) -> None:
 
 
 def test_close_during_a_pause_ends_the_thread(world: World) -> None:
+    before = set(threading.enumerate())
     world.connections.put(SourceError("cam: refused"))
     world.source.start()
     until(lambda: world.source.trouble != "")
     world.connections.put(SourceError("cam: refused"))
     world.source.close()
-    until(lambda: all(thread.name != "live source" for thread in threading.enumerate()))
+    until(lambda: set(threading.enumerate()) <= before)
 
 
 # ---- looking before a run
 
 
 class Steady(Connection):
-    """Twenty frames a second, but states what it likes."""
+    """Nearly 25 frames a second, but states what it likes."""
 
     def __init__(self, states: float | None) -> None:
         super().__init__()
@@ -325,11 +326,11 @@ class Steady(Connection):
         self._frame = 1
 
     def grab(self) -> bool:
-        time.sleep(0.05)
+        time.sleep(0.04)
         return True
 
 
-@pytest.mark.parametrize("states", [20.0, 21.0, 15.0])
+@pytest.mark.parametrize("states", [20.0, 12.0])
 def test_look_believes_a_rate_that_is_kept(states: float) -> None:
     info = look("cam", lambda: Steady(states))
     assert (info.width, info.height, info.frame_bytes, info.sizes) == (8, 4, BYTES, (SIZE,))
@@ -339,14 +340,14 @@ def test_look_believes_a_rate_that_is_kept(states: float) -> None:
 def test_look_measures_a_rate_that_is_not_stated() -> None:
     info = look("cam", lambda: Steady(None))
     assert info.fps is not None
-    assert 14 < info.fps <= 20
+    assert 14 < info.fps <= 25
     assert info.remarks == ()
 
 
 def test_look_tells_of_a_rate_that_is_not_kept() -> None:
     info = look("cam", lambda: Steady(60.0))
     assert info.fps is not None
-    assert 14 < info.fps <= 20
+    assert 14 < info.fps <= 25
     (remark,) = info.remarks
     assert remark == (f"cam: it states 60 frames/s, and {info.fps:g} came in the first second")
 
@@ -360,9 +361,9 @@ def test_look_fails_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         connection.put("bad", None)
         return connection
 
-    with pytest.raises(SourceError, match="^cam: refused$"):
+    with pytest.raises(SourceError, match=r"^cam: refused$"):
         look("cam", refused)
-    with pytest.raises(SourceError, match="^cam: it was opened but gives no frame; "):
+    with pytest.raises(SourceError, match=r"^cam: it was opened but gives no frame; "):
         look("cam", silent)
     monkeypatch.setattr(live, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(live, "_MEASURE_SECONDS", 0.1)

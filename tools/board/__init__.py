@@ -15,6 +15,9 @@ ends) as the same process, so signals and exit codes are those of the command. I
 checkout, the folder `shared` beside it, and /tmp under their usual paths, the kernel's /proc, and a
 device tree that says rockchip,rk3588 (another with --chip). Root is needed for that.
 
+Only the command itself can adopt orphans, as `launch` does; a `launch` started by a script on the
+board would never see its actors.
+
 What the device does:
 
 - Each core runs one job at a time, whichever contexts and processes ask; a job takes the model's

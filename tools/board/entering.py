@@ -23,6 +23,7 @@ _MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\x
 
 _CLONE_NEWNS = 0x00020000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -47,6 +48,8 @@ def enter(folder: Path, command: Sequence[str], chip: str = "rk3588") -> NoRetur
         _mount("tmpfs", str(folder / "dev/shm"), "tmpfs", 0)
         for shared in (Path("/tmp"), ROOT, ROOT.parent / "shared"):
             _bind(shared, folder)
+        # qemu does not know this call, and the kernel keeps it for what this process becomes.
+        _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         os.chroot(folder)
         os.chdir(here if here.is_dir() else "/")
     except OSError as error:

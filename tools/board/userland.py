@@ -183,11 +183,11 @@ def _furnish(folder: Path) -> None:
 
 
 def compile_device(folder: Path) -> None:
-    """Compile the emulated library and the device tree's helper into the folder."""
+    """Compile the emulated library and what is preloaded into the folder."""
     flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
     sources = {
         "usr/lib/librknnrt.so": ["librknnrt.c", "npu.c", "eyes.c", "model.c"],
-        "board/devicetree.so": ["devicetree.c"],
+        "board/preload.so": ["preload.c"],
     }
     for library, names in sources.items():
         new = folder / f"{library}.new"
@@ -196,7 +196,7 @@ def compile_device(folder: Path) -> None:
         _run(["aarch64-linux-gnu-gcc", *flags, *hidden, "-o", str(new), *files, "-lm", "-lpthread"])
         # In place of the old one by renaming: programs that run keep theirs.
         new.rename(folder / library)
-    (folder / "etc/ld.so.preload").write_text("/board/devicetree.so\n")
+    (folder / "etc/ld.so.preload").write_text("/board/preload.so\n")
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> None:

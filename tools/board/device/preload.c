@@ -1,6 +1,10 @@
-/* Preloaded into every program of the board (/etc/ld.so.preload): /proc is the kernel's own, which
- * has no device tree on a PC, so names below /proc/device-tree are looked for in /board/CHIP instead,
- * where CHIP is $BOARD_CHIP or rk3588.
+/* Preloaded into every program of the board (/etc/ld.so.preload), for what a PC and qemu lack.
+ *
+ * The device tree: /proc is the kernel's own, which has none on a PC, so names below /proc/device-tree
+ * are looked for in /board/CHIP instead, where CHIP is $BOARD_CHIP or rk3588.
+ *
+ * Adopting orphans: qemu does not know that prctl. `tools.board run` has asked for it already, and the
+ * kernel keeps it for the program that this becomes, so here it has happened.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -9,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #define TREE "/proc/device-tree"
@@ -76,4 +81,16 @@ int access(const char *path, int mode)
 {
     char memory[512];
     return NEXT(access)(moved(path, memory, sizeof memory), mode);
+}
+
+int prctl(int option, ...)
+{
+    va_list arguments;
+    va_start(arguments, option);
+    unsigned long a = va_arg(arguments, unsigned long), b = va_arg(arguments, unsigned long);
+    unsigned long c = va_arg(arguments, unsigned long), d = va_arg(arguments, unsigned long);
+    va_end(arguments);
+    if (option == PR_SET_CHILD_SUBREAPER)
+        return 0;
+    return NEXT(prctl)(option, a, b, c, d);
 }
