@@ -16,6 +16,7 @@ from rich.text import Text
 from actors.plan import Plan
 from actors.status import Status
 from actors.system.control_block import ControlBlock
+from actors.system.events import Event
 from actors.system.linux import now_ns
 
 _LINE_NS = 5_000_000_000
@@ -53,6 +54,13 @@ class Display:
         *lines, self._half_line = (self._half_line + data).split(b"\n")
         for line in lines:
             self.line(line.decode(errors="replace"))
+
+    def event(self, event: Event) -> None:
+        """Print what the supervisor noticed; what actors tell is in their own logs already."""
+        if event.kind in ("ended", "hung", "failed", "stop") and event.level != "info":
+            self.line(f"{event.actor}: {event.level}: {event.text}")
+        elif event.kind == "running" and event.text != "running":
+            self.line(f"{event.actor}: {event.text}")
 
     def line(self, text: str) -> None:
         """Print one line above whatever is live."""

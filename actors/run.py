@@ -237,6 +237,7 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
         status = Status(plan, control, supervisor, bind)
         supervisor.status = status.to_dict
         display = Display(plan, control, status)
+        supervisor.events.told = display.event
         display.line(f"launch: run {topology.run.name!r}, results on {bind}")
         try:
             _watch(supervisor, signals, nursery.log, display, status)

@@ -6,6 +6,7 @@ second and rates are over the last few of those.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from actors.plan import Plan
 from actors.system import child as states
 from actors.system.child import Child
 from actors.system.control_block import ControlBlock
-from actors.system.linux import cpu_ns, now_ns, resident_bytes
+from actors.system.linux import cpu_ns, machine_idle, now_ns, resident_bytes
 from actors.system.supervisor import Supervisor
 
 _WINDOW = 4
@@ -31,6 +32,8 @@ class _Sample:
     busy_ns: Mapping[str, int]
     """By actor: workers their core's time, others their processor time."""
     pids: Mapping[str, int]
+    machine: tuple[int, int]
+    """Idle and all processor time of the machine, in ticks."""
 
 
 class Status:
@@ -61,6 +64,7 @@ class Status:
                 {name: stream.dropped for name, stream in self._control.streams.items()},
                 busy,
                 {name: child.pid for name, child in self._children.items()},
+                machine_idle(),
             )
         )
 
@@ -84,6 +88,12 @@ class Status:
             return 0.0
         share = (last.busy_ns[actor] - first.busy_ns[actor]) / 1e9 / seconds
         return min(1.0, max(0.0, share))
+
+    def machine_busy(self) -> float:
+        """Share of the machine's processor time that was used, by whomever."""
+        first, last = self._samples[0].machine, self._samples[-1].machine
+        ticks = last[1] - first[1]
+        return 1 - (last[0] - first[0]) / ticks if ticks else 0.0
 
     def cores(self) -> list[dict[str, Any]]:
         """The cores that workers use; several workers on one add up."""

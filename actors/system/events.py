@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,12 +34,16 @@ class Events:
     """The last thousand events; older ones are gone, their ids tell how many."""
 
     def __init__(self) -> None:
+        self.told: Callable[[Event], None] = lambda event: None
+        """Called with each event that comes."""
         self._events: deque[Event] = deque(maxlen=_KEPT)
         self._last = 0
 
     def add(self, actor: str, level: str, kind: str, text: str) -> None:
         self._last += 1
-        self._events.append(Event(self._last, time.time(), actor, level, kind, text))
+        event = Event(self._last, time.time(), actor, level, kind, text)
+        self._events.append(event)
+        self.told(event)
 
     def of_kind(self, kind: str) -> list[str]:
         """The texts of the events of a kind."""

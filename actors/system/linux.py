@@ -56,6 +56,16 @@ def cpu_ns(pid: int) -> int:
         return 0
 
 
+def machine_idle() -> tuple[int, int]:
+    """Processor time of the whole machine so far: (idle, all), in the kernel's ticks."""
+    try:
+        with Path("/proc/stat").open("rb") as file:
+            ticks = [int(field) for field in file.readline().split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)
+    except (OSError, IndexError, ValueError):
+        return 0, 0
+
+
 def available_bytes() -> int | None:
     """Memory that can be had without swapping (MemAvailable), or None where it is not told."""
     try:

@@ -16,7 +16,7 @@ LABELS = tuple(f"target{number}" for number in range(len(COLORS)))
 Boxes = npt.NDArray[np.float32]
 
 
-def targets(frame: int, count: int = 24, sides: tuple[int, int] = (8, 96)) -> tuple[Boxes, Boxes]:
+def targets(frame: int, count: int = 24, sides: tuple[int, int] = (24, 96)) -> tuple[Boxes, Boxes]:
     """Boxes (n, 4) in pixels and classes (n,) of a frame; they stay 8 pixels apart."""
     random = np.random.default_rng(frame)
     boxes: list[tuple[int, int, int, int]] = []
