@@ -185,6 +185,11 @@ class Status:
             )
         if all(self._keeps_up(name) for name in self._control.streams):
             return "the source: it gives no more frames than these"
+        if self.machine_busy() >= _BUSY:
+            return (
+                f"the processors: all {os.cpu_count()} of this machine are busy, "
+                f"{sum(others.values()):.1f} of them with this run's processes beside the workers"
+            )
         busy = ", ".join(f"{core['core']}: {core['busy']:.0%}" for core in cores)
         return f"no single part ({kind} {busy}; busiest process {busiest} {others[busiest]:.0%})"
 
