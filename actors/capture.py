@@ -313,6 +313,7 @@ class LiveCapture(Capture):
         source.room(slot is not None)
         if slot is not None:
             self._take(source, slot)
+            source.room(self.free_slot() is not None)
         self._count_source(source)
         self._tell_of(source)
         if source.ended:

@@ -93,6 +93,9 @@ class OnnxRuntime:
     def __init__(self, spec: RuntimeSpec) -> None:
         self._session = _session(spec.path, spec.threads)
         self._input = _Input(self._session)
+        self.size: tuple[int, int] = self._input.size
+        """Width and height of the input, as the file says."""
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._mean = np.asarray(spec.mean, np.float32)
         self._scale = (1.0 / np.asarray(spec.std, np.float64)).astype(np.float32)
         self.span = (0, 0)
@@ -113,16 +116,11 @@ class OnnxRuntime:
 
 def inspect_onnx(path: str) -> ModelFile:
     """What a file says about itself, and what it answers to a gray image with some noise."""
-    session = _session(path, 0)
-    try:
-        size = _Input(session).size
-    except ComputeError:
-        raise
-    spec = RuntimeSpec("onnx", path, size, (0.0, 0.0, 0.0), (255.0, 255.0, 255.0), 0, None, None)
-    runtime = OnnxRuntime(spec)
-    samples = tuple(runtime.run(_trial_image(size)))
-    labels = _labels(session.get_modelmeta().custom_metadata_map.get("names", ""))
-    return ModelFile(size, tuple(sample.shape for sample in samples), labels, samples)
+    unit = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+    runtime = OnnxRuntime(RuntimeSpec("onnx", path, (0, 0), *unit, 0, None, None))
+    samples = tuple(runtime.run(_trial_image(runtime.size)))
+    shapes = tuple(sample.shape for sample in samples)
+    return ModelFile(runtime.size, shapes, _labels(runtime.metadata.get("names", "")), samples)
 
 
 def _trial_image(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
