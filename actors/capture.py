@@ -15,6 +15,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -30,6 +31,8 @@ from actors.system.linux import now_ns
 from actors.system.memory import Pool
 from actors.system.messages import Drain, End, Frame, Message
 from actors.system.nursery import Spec
+
+_OPEN_SECONDS = 55.0
 
 
 def main(spec: Spec) -> int:
@@ -212,7 +215,9 @@ class FileCapture(Capture):
             self.pace = Pace(settings.fps or 25.0)
         start = self.stream.last_source_frame + 1
         try:
-            self.source = open_source(settings.source, start=start, loop=settings.loop)
+            # Deep in a long video, the exact frame may have to be decoded up to.
+            opening = partial(open_source, settings.source, start=start, loop=settings.loop)
+            self.source = self.patiently(opening, _OPEN_SECONDS, "opening the source")
         except SourceError as error:
             raise ActorError(str(error)) from None
         self._unreadable_before = self.stream.unreadable

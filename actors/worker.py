@@ -71,9 +71,12 @@ class Worker(Actor):
         self.tile_pixels = [np.frombuffer(tiles[i], np.uint8) for i in range(len(tiles))]
         for context in self.contexts:
             context.start()
+        deadline = now_ns() + round(_LOAD_SECONDS * 1e9)
         for context in self.contexts:
-            if not context.loaded.wait(_LOAD_SECONDS):
-                raise ActorError(f"the models were not loaded within {_LOAD_SECONDS:.0f} s")
+            while not context.loaded.wait(0.1):
+                self.beat()
+                if now_ns() > deadline:
+                    raise ActorError(f"the models were not loaded within {_LOAD_SECONDS:.0f} s")
             if context.failure:
                 raise ActorError(context.failure)
 

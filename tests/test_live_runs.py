@@ -26,7 +26,7 @@ from tests.streams import FakeCamera, JpegServer, RtspServer, free_port
 from tools import standin
 from tools.lab import ROOT, Lab, pids
 
-WARM_UP = 30
+WARM_UP = 10
 
 
 @pytest.fixture
@@ -181,29 +181,31 @@ def test_stream_that_comes_back_too_large_ends_the_run_with_a_sentence(jpegs: Jp
 def test_latency_is_bounded_when_the_pipeline_has_half_the_rate(
     slots: int, jpegs: JpegServer, tmp_path: Path
 ) -> None:
+    """Slow on purpose: what a busy machine adds is small beside a frame's time then."""
+    jpegs.fps = 12
     model = tmp_path / "standin.onnx"
     standin.write(model)
-    frame_ms = 1000 / 15
+    frame_ms = 1000 / 6
     topology = (
         runs.stream(jpegs.url, slots=slots)
         + runs.model(model, runtime="emulated", latency_ms=frame_ms)
         + runs.stage("all", "frame")
         + runs.workers(1)
     )
-    with Lab(topology, "--frames", "130") as lab:
+    with Lab(topology, "--frames", "54") as lab:
         watch = Watch(lab)
         watch.wait_for(WARM_UP)
         capture = pids(lab.status())["cam0"]
         before, memory = _cam0(lab), _resident(capture)
-        watch.wait_for(110)
+        watch.wait_for(50)
         after, grown = _cam0(lab), _resident(capture) - memory
         assert lab.wait(20) == 0, lab.stderr
         records = watch.join()
         # Every gap is a drop that was counted, and nearly all for want of a slot.
         assert _gaps(records) == _dropped(lab)
     assert before["in_flight"] <= slots
-    assert after["dropped"]["no_free_slot"] > before["dropped"]["no_free_slot"] + 50
-    assert after["dropped"]["newer_frame"] <= 0.1 * after["dropped"]["no_free_slot"]
+    assert after["dropped"]["no_free_slot"] > before["dropped"]["no_free_slot"] + 20
+    assert after["dropped"]["newer_frame"] <= 0.2 * after["dropped"]["no_free_slot"]
     assert grown < 1_000_000
     times = np.array([(r["captured_ns"], r["published_ns"]) for r in records[WARM_UP:]]) / 1e6
     pipeline_ms = (times[-1, 1] - times[0, 1]) / (len(times) - 1)

@@ -9,7 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
+from typing import TypeVar
 
 import zmq
 
@@ -28,6 +33,9 @@ SUPERVISOR = "supervisor"
 _TURN_MS = 100
 # How long what was sent last may still travel when an actor exits; ipc takes microseconds.
 _LINGER_MS = 500
+
+_BEAT_SECONDS = 0.2
+_Found = TypeVar("_Found")
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -68,6 +76,7 @@ class Actor:
         self._unsent_before = self.record.unsent
         self._poller = zmq.Poller()
         self._poller.register(self.inbox.socket, zmq.POLLIN)
+        self.beat()
         self._signal_in, self._signal_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poller.register(self._signal_in, zmq.POLLIN)
 
@@ -109,6 +118,35 @@ class Actor:
         """Have a turn begin when something comes in on another socket, or on a descriptor."""
         self._poller.register(socket, zmq.POLLIN)
 
+    def beat(self) -> None:
+        """Say that work goes on, where `open` takes longer than a turn of the loop may."""
+        self.record.heartbeat_ns = now_ns()
+
+    def patiently(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found:
+        """Do something slow in `open` on a thread of its own while the heart goes on beating.
+
+        ActorError when it takes more than `seconds`; what it raises is raised.
+        """
+        done: Future[_Found] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(action())
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        deadline = now_ns() + round(seconds * 1e9)
+        while True:
+            try:
+                return done.result(timeout=_BEAT_SECONDS)
+            except FutureTimeoutError:
+                if done.done():
+                    raise
+                self.beat()
+                if now_ns() > deadline:
+                    raise ActorError(f"{what} took more than {seconds:.0f} s") from None
+
     def note(self, level: str, text: str, kind: str = "note") -> None:
         """Log a line and tell the supervisor, who keeps it for `actorctl events`."""
         self.log.log(_LEVELS[level], text)
@@ -124,7 +162,7 @@ class Actor:
         code = 0
         try:
             self.open()
-            self.record.heartbeat_ns = now_ns()
+            self.beat()
             self.outbox.send(SUPERVISOR, Ready(self.name, self.incarnation))
             while not self.stopping:
                 self._turn()
@@ -160,7 +198,7 @@ class Actor:
         record.malformed = self._malformed_before + self.inbox.malformed
         record.unsent = self._unsent_before + self.outbox.unsent
         if self.goes_on():
-            record.heartbeat_ns = now_ns()
+            self.beat()
 
     def _dispatch(self, message: Message) -> None:
         if isinstance(message, Up):

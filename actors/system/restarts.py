@@ -97,7 +97,7 @@ def _refusal(content: Mapping[str, Any], children: Mapping[str, Child], phase: s
     if not isinstance(names, list) or not names:
         return "name at least one actor"
     for name in names:
-        if name not in children:
+        if not isinstance(name, str) or name not in children:
             return f"no actor named {name!r}; there are {', '.join(children)}"
         if children[name].state == states.ENDED:
             return f"{name} has ended: its source is over"

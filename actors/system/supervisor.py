@@ -33,6 +33,8 @@ from actors.system.restarts import Restarts
 _SECOND = 1_000_000_000
 # A loop turns every 100 ms when idle and after each frame when not; 1.5 s without a turn is a hang.
 _HANG_NS = 1_500_000_000
+# A fork comes to its first line in milliseconds.
+_FIRST_BEAT_NS = 5 * _SECOND
 # Loading a large model on a busy board takes seconds.
 _START_NS = 60 * _SECOND
 _DRAIN_NS = 2 * _SECOND
@@ -70,7 +72,7 @@ class Supervisor:
         self._deadline_ns = 0
         self._hurried = False
         self._restarts = Restarts(self)
-        self._waiting_for_events: list[tuple[int, Request]] = []
+        self._waiting_for_events: list[tuple[int, int, Request]] = []
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context = context
         self._peers = Peers()
@@ -216,17 +218,20 @@ class Supervisor:
         """Start who is due, end who hangs."""
         if child.state == states.BACKOFF and self.phase != STOPPING and now >= child.start_at_ns:
             self.start(child)
-        elif child.state == states.STARTING:
-            waited = now - child.since_ns
-            if waited > _START_NS:
-                self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
-            elif waited > _HANG_NS and is_stopped(child.pid):
-                self.condemn(child, "killed", "was stopped while it started")
-        elif child.state == states.RUNNING:
-            silent = now - self.control.actors[child.name].heartbeat_ns
-            if silent > _HANG_NS:
-                cause = "killed" if is_stopped(child.pid) else "hang"
-                self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s")
+        elif child.state in (states.STARTING, states.RUNNING):
+            self._check_heart(child, now)
+
+    def _check_heart(self, child: Child, now: int) -> None:
+        """End an actor that was not ready in time, or whose heart has stopped."""
+        heartbeat = self.control.actors[child.name].heartbeat_ns
+        starting = child.state == states.STARTING
+        silent = now - (heartbeat or child.since_ns)
+        if starting and now - child.since_ns > _START_NS:
+            self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
+        elif silent > (_HANG_NS if heartbeat else _FIRST_BEAT_NS):
+            cause = "killed" if is_stopped(child.pid) else "hang"
+            where = " while it started" if starting else ""
+            self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s{where}")
 
     def condemn(self, child: Child, cause: str, why: str) -> None:
         """Kill an actor, and tell the others now that it is down: its work does not wait."""
@@ -336,17 +341,17 @@ class Supervisor:
             self._restarts.begin(request, now_ns())
         elif command == "events":
             after = request.content.get("after")
-            self._waiting_for_events.append((after if isinstance(after, int) else 0, request))
+            after = after if isinstance(after, int) else 0
+            self._waiting_for_events.append((after, now_ns(), request))
         else:
             request.fail(f"no command named {command!r}; there are status, stop, restart, events")
 
     def _answer_event_waiters(self, now: int) -> None:
         still_waiting = []
-        for after, request in self._waiting_for_events:
+        for after, since, request in self._waiting_for_events:
             events = self.events.after(after)
-            since = request.content.setdefault("_since", now)
             if events or now - since > _SECOND:
                 request.succeed(events=events)
             else:
-                still_waiting.append((after, request))
+                still_waiting.append((after, since, request))
         self._waiting_for_events = still_waiting

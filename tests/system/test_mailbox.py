@@ -100,6 +100,20 @@ def test_what_is_no_message_is_counted_and_the_rest_is_read(
     assert inbox.malformed == 6
 
 
+def test_what_is_not_of_this_run_is_counted(
+    context: Context, short_tmp: Path, peers: Peers
+) -> None:
+    inbox = Inbox(context, short_tmp, "b", b"12345678")
+    for token in (b"", b"12345677", b"1234567", b"123456789", b"\0\0\0\0\0\0\0\0"):
+        assert Outbox(context, short_tmp, peers, token).send("b", Stop())
+        assert inbox.socket.poll(10_000)
+        assert inbox.drain() == []
+    assert inbox.malformed == 5
+    ours = Outbox(context, short_tmp, peers, b"12345678")
+    ours.send("b", Begin())
+    assert receive(inbox, 1) == [Begin()]
+
+
 def test_what_is_too_large_is_dropped_and_the_next_message_arrives(
     context: Context, short_tmp: Path
 ) -> None:
