@@ -4,10 +4,13 @@ Which frame is whole and next is the Assembly's business; here are NMS, the reco
 socket and the log.
 
 Dying must lose no frame and repeat at most the last. A record that was handed to ZeroMQ leaves the
-process a moment later, on another thread, and is lost if SIGKILL comes first. So a frame is
-*settled*, noted as published in the control block and its slot let go, only when the next one goes
-out or 20 ms have passed. A merger that comes back publishes what was not settled. Before that it
-waits for the subscribers that its predecessor had, who need a moment to connect again.
+process a moment later, on another thread, and is lost if SIGKILL comes first. When it has left is
+not told, so the merger sends a letter to its own inbox after it: the thread works in order, so the
+letter comes back when the record is with the kernel (in 0.2 ms; on a loaded machine a record was
+seen to lie there for more than 2). Only then is the frame *settled*, noted as published in the
+control block and its slot let go, and the next one goes out. A merger that comes back publishes
+what was not settled. Before that it waits for the subscribers that its predecessor had, who need a
+moment to connect again.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from actors.assembly import Assembled, Assembly
 from actors.resultlog import ResultLog
-from actors.settings import COLUMNS, RENDERER, TILER, MergerSettings
+from actors.settings import COLUMNS, MERGER, RENDERER, TILER, MergerSettings
 from actors.system import curve
 from actors.system.actor import Actor, ActorError
 from actors.system.linux import now_ns
@@ -37,6 +40,7 @@ from actors.system.messages import (
     Missing,
     Published,
     Result,
+    Sent,
 )
 from actors.system.nursery import Spec
 from actors.vision.edges import unyielding
@@ -48,7 +52,8 @@ _VERSION = 1
 _HIGH_WATER = 10_000
 # How long the last results may still travel to slow subscribers when the run is over.
 _LINGER_MS = 1000
-_SETTLE_NS = 20_000_000
+# How long the letter after a record may take before it counts as lost.
+_SETTLE_NS = 1_000_000_000
 # ZeroMQ's subscribers try to connect again every 100 ms.
 _SUBSCRIBERS_NS = 1_000_000_000
 # Latency percentiles are over this many frames, counted anew every so many.
@@ -77,6 +82,8 @@ class Merger(Actor):
         self._awaited = self.control.header.subscriptions
         self._await_until_ns = now_ns() + _SUBSCRIBERS_NS
         self._subscriptions = 0
+        # It writes to itself. All its sockets share ZeroMQ's one thread, which keeps their order.
+        self.peers.up(MERGER, self.incarnation)
 
     def _table(self) -> npt.NDArray[np.int64]:
         """The run's class id by (stage, the model's class id)."""
@@ -114,10 +121,12 @@ class Merger(Actor):
                 ) from None
 
     def close(self) -> None:
+        # What is settled is not published again by the merger that comes after this one.
+        while any(s.unsettled for s in self.streams.values()) and self.inbox.socket.poll(100):
+            for message in self.inbox.drain():
+                if isinstance(message, Sent):
+                    self.on_message(message)
         self.results.close(_LINGER_MS)
-        # What was sent has now left, or waits for a subscriber that does not read.
-        for stream in self.streams.values():
-            stream.settle()
         if self.results_log is not None:
             self.results_log.close()
         if self._guard is not None:
@@ -127,6 +136,10 @@ class Merger(Actor):
 
     def on_message(self, message: Message) -> None:
         # End and Rendered only wake: the control block says what they say, see Stream.work.
+        if isinstance(message, Sent):
+            stream = self.streams.get(message.stream)
+            if stream is not None:
+                stream.sent(message.seq)
         if isinstance(message, Expect):
             stream = self.streams.get(message.frame.stream)
             if stream is not None:
@@ -162,10 +175,6 @@ class Merger(Actor):
             if self._await_until_ns == 0:
                 stream.work()
         self.record.queued = sum(stream.assembly.waiting() for stream in self.streams.values())
-
-    def wait_ms(self) -> int:
-        unsettled = any(stream.unsettled for stream in self.streams.values())
-        return _SETTLE_NS // 1_000_000 if unsettled else super().wait_ms()
 
     def _notice_subscribers(self) -> None:
         """Count subscriptions as they come and go."""
@@ -245,7 +254,7 @@ class Stream:
         self.held: dict[int, Result] = {}
         """Published frames that the renderer has not finished."""
         self._latencies_us: deque[int] = deque(maxlen=_LATENCIES)
-        self._unsettled: tuple[Result, bool] | None = None
+        self._unsettled: Result | None = None
         self._sent_ns = 0
         self._end_sent_ns = 0
 
@@ -260,7 +269,7 @@ class Stream:
         finished = self.record.finished_seq
         # A renderer that has outlived the merger still draws what that had sent it.
         self.assembly.finished(finished)
-        for assembled in self.assembly.leave():
+        while self._unsettled is None and (assembled := next(self.assembly.leave(), None)):
             self._let_out(assembled)
         for seq in [seq for seq in self.held if seq <= finished]:
             del self.held[seq]
@@ -273,6 +282,7 @@ class Stream:
             }
             if not self.record.ended:
                 self.merger.publish(f"end.{self.name}", record)
+                self.merger.outbox.send(MERGER, Sent(self.name, self.record.end_seq))
             self._end_sent_ns = now_ns()
 
     def send_again(self) -> None:
@@ -283,41 +293,50 @@ class Stream:
     # ------------------------------------------------------------ out
 
     def _let_out(self, assembled: Assembled[Frame, Rows]) -> None:
-        """Publish a frame (or not again), and settle the one before it."""
-        self.settle()
+        """Publish a frame, or only hand it to the renderer again."""
         rows, stages = self.merger.merge(assembled.answers)
-        if assembled.publish:
-            self.merger.publish(f"det.{self.name}", self._record(assembled, rows, stages))
-            self._latencies_us.append((now_ns() - assembled.info.captured_ns) // 1000)
         result = Result(assembled.info, not assembled.missing, rows.tobytes())
-        self._unsettled = (result, assembled.publish)
+        if not assembled.publish:
+            self._let_go(result)
+            return
+        self.merger.publish(f"det.{self.name}", self._record(assembled, rows, stages))
+        self.merger.outbox.send(MERGER, Sent(self.name, assembled.seq))
+        self._unsettled = result
         self._sent_ns = now_ns()
+        self._latencies_us.append((self._sent_ns - assembled.info.captured_ns) // 1000)
 
     @property
     def unsettled(self) -> bool:
-        """Whether something was sent that may not have left the process."""
+        """Whether something was published that may not have left the process."""
         return self._unsettled is not None or (self._end_sent_ns > 0 and not self.record.ended)
 
+    def sent(self, seq: int) -> None:
+        """What was published under this number, a frame or the end after all, has left."""
+        if self._unsettled is not None and self._unsettled.frame.seq == seq:
+            self._settle(self._unsettled)
+        elif self._end_sent_ns and seq == self.record.end_seq:
+            self.record.ended = 1
+
     def settle_in_time(self, now: int) -> None:
-        """Settle what was sent long enough ago."""
+        """Settle what was published long enough ago."""
         if self._unsettled is not None and now - self._sent_ns >= _SETTLE_NS:
-            self.settle()
+            self._settle(self._unsettled)
         if self._end_sent_ns and now - self._end_sent_ns >= _SETTLE_NS:
             self.record.ended = 1
 
-    def settle(self) -> None:
-        """Note that the frame sent last is out, and let go of it."""
-        if self._unsettled is None:
-            return
-        result, new = self._unsettled
+    def _settle(self, result: Result) -> None:
+        """Note that a frame is out, and let go of it."""
         self._unsettled = None
+        self.record.incomplete += not result.complete
+        self.record.published += 1
+        self.record.published_seq = result.frame.seq
+        self.merger.record.done += 1
+        self._note_latency()
+        self._let_go(result)
+
+    def _let_go(self, result: Result) -> None:
+        """Hand a published frame on to the renderer, or else back to its capture."""
         merger, seq = self.merger, result.frame.seq
-        if new:
-            self.record.incomplete += not result.complete
-            self.record.published += 1
-            self.record.published_seq = seq
-            merger.record.done += 1
-            self._note_latency()
         if merger.settings.renderer:
             self.held[seq] = result
             merger.outbox.send(RENDERER, result)

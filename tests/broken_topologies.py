@@ -110,7 +110,6 @@ SMALL = '[stages.small]\nmodel = "small"\nview = "tiles"\noverlap = 0.1\n'
 NPU1 = '[workers.npu1]\ncore = 1\nmodels = ["small"]\n'
 SOURCE = 'source = "street.mp4"'
 IMAGES = "jpg, jpeg, png, bmp, webp, tif, tiff"
-LATER = "this version reads files, folders and globs (cameras and network streams come later)"
 NAME = "use 1 to 32 of a-z, 0-9, - and _, and begin with a letter or digit"
 
 
@@ -385,12 +384,15 @@ SOURCES = [
     case("glob-of-texts", stream('source = "images/*.txt"'),
          f'streams.cam0.source: no image ({IMAGES}) matches "images/*.txt" (looked for '
          "FOLDER/images/*.txt); correct the path"),
-    case("camera", stream('source = "/dev/video0"\nsize = [1920, 1080]\nfps = 30\nfourcc = "MJPG"'),
-         f'streams.cam0.source: "/dev/video0" is a camera; {LATER}'),
-    case("rtsp", stream('source = "rtsp://10.0.0.2/stream"'),
-         f'streams.cam0.source: "rtsp://10.0.0.2/stream" is a network stream; {LATER}'),
     case("synthetic", stream('source = "synthetic"'),
-         f'streams.cam0.source: "synthetic" is a drawn scene; {LATER}'),
+         'streams.cam0.source: "synthetic" is a drawn scene, which comes later; name a file, a '
+         "camera or a stream"),
+    case("camera-played-like-a-file", stream('source = "/dev/video0"\npace = "realtime"'),
+         "streams.cam0.pace: pace goes with files only; remove it"),
+    case("stream-played-like-a-file", stream('source = "rtsp://10.0.0.2/stream"\nloop = false'),
+         "streams.cam0.loop: loop goes with files only; remove it"),
+    case("stream-asked-like-a-camera", stream('source = "rtsp://10.0.0.2/stream"\nfps = 10'),
+         "streams.cam0.fps: only a camera can be asked for fps; remove it"),
     case("camera-keys-with-a-file",
          stream(SOURCE + '\nsize = [1920, 1080]\nfps = 25\nfourcc = "MJPG"'),
          "streams.cam0.size: only a camera can be asked for size; remove it",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.client import End, Result
-from tools.census import leftovers, processes_of
+from tools.census import leftovers as leftovers
+from tools.census import processes_of as processes_of
 from tools.lab import Lab
 
 Record = dict[str, Any]

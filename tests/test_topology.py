@@ -269,7 +269,7 @@ def test_a_folder_with_glob_characters(tmp_path: Path) -> None:
         "file": ["street.mp4", "missing", "./synthetic", "a" * 5000],
         "folder": ["images", "images/"],
         "glob": ["images/*.jpg", "images/0?.jpg", "images/[01].jpg"],
-        "camera": ["/dev/video0", "/dev/video12"],
+        "camera": ["/dev/video0", "/dev/video12", "/dev/v4l/by-id/usb-cam"],
         "network": ["rtsp://host/path", "HTTPS://host/live.m3u8", "rtmp://host/app"],
         "synthetic": ["synthetic"],
     }.items(),

@@ -56,7 +56,7 @@ _REMEDIES = (
     (r"platform|PLATFORM_UNMATCH|DEVICE_UNMATCH", "convert the model for this chip"),
     (r"batch size", "convert the model without rknn_batch_size, tiles run one by one"),
     (
-        r"failed to submit|TIMEOUT",
+        r"failed to submit|TIMEOUT|rknn_run",
         "update the board's firmware or NPU driver; if the core stays stuck, power it off and on",
     ),
     (r"MALLOC|out of memory|allocat", "the board is out of memory: use fewer contexts or models"),
@@ -127,7 +127,7 @@ class Words(logging.Handler):
             level = match["level"] if match else level
             content = match["text"] if match else line
             if level == "E" and not _FRAME.match(content):
-                content = content.removeprefix("Exception: ")
+                content = content.removeprefix("Exception: ").removeprefix("E ")
                 # What the C half says comes nearer to the cause than the code made of it.
                 if match and match["c"]:
                     self._lines.appendleft(content)
@@ -148,8 +148,8 @@ class Words(logging.Handler):
         if error is not None:
             lines.append(f"{type(error).__name__}: {error}".splitlines()[0])
         self.forget()
-        said = lines[0].rstrip(" .!") if lines else "the vendor's library gives no reason"
-        return ComputeError(f"{what}: {said}; {_remedy(' '.join(lines))}")
+        said = f"{what}: {lines[0].rstrip(' .!')}" if lines else what
+        return ComputeError(f"{said}; {_remedy(' '.join([what, *lines]))}")
 
 
 def _remedy(text: str) -> str:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,17 +50,6 @@ class SourceInfo:
     """The distinct frame sizes, the most frequent first, 16 at most."""
     remarks: tuple[str, ...] = ()
     """What the user should know about it, in one sentence each."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values that JSON and msgpack can carry."""
-        sizes = [list(size) for size in self.sizes]
-        return {**vars(self), "sizes": sizes, "remarks": list(self.remarks)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> SourceInfo:
-        """The inverse of `to_dict`."""
-        sizes = tuple((w, h) for w, h in data["sizes"])
-        return cls(**{**data, "sizes": sizes, "remarks": tuple(data["remarks"])})
 
 
 @dataclass(frozen=True)

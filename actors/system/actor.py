@@ -70,7 +70,7 @@ class Actor:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.peers = Peers()
         self.peers.up(SUPERVISOR, 1)
-        self.inbox = Inbox(self.context, self.rundir, spec.name, spec.token)
+        self.inbox = Inbox(self.context, self.rundir, spec.name, spec.token, spec.incarnation)
         self.outbox = self.new_outbox()
         self._malformed_before = self.record.malformed
         self._unsent_before = self.record.unsent

@@ -2,10 +2,12 @@
 
 Who is up is what the supervisor said last. A message to somebody who is down is not sent: the
 sender hears `up` later and sends again what still matters. A new incarnation gets a new socket, so
-that nothing queued for the old one reaches it.
+that nothing queued for the old one stands before what is for it.
 
 Every message begins with the run's token, random bytes that only this run's processes know: what a
-process of an earlier run or anybody else throws at an inbox is counted and ignored.
+process of an earlier run or anybody else throws at an inbox is counted and ignored. Then comes the
+incarnation that it is for: what was queued for the one before, while nobody knew yet that it had
+died, reaches the next as soon as that has bound its inbox, and is ignored there.
 
 A ZeroMQ socket belongs to one thread. An actor with several threads gives each its own Outbox; they
 share the Peers.
@@ -61,14 +63,24 @@ class Peers:
         return True
 
 
+def _tag(incarnation: int) -> bytes:
+    return incarnation.to_bytes(4, "big")
+
+
 class Inbox:
     """A bound PULL socket. `malformed` counts what came in and was no message."""
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], rundir: Path, name: str, token: bytes = b""
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        rundir: Path,
+        name: str,
+        token: bytes = b"",
+        incarnation: int = 1,
     ) -> None:
         self.malformed = 0
         self._token = token
+        self._tag = _tag(incarnation)
         self.socket = context.socket(zmq.PULL)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.RCVHWM, _HIGH_WATER)
@@ -88,7 +100,9 @@ class Inbox:
                     raise MessageError(f"{len(parts)} parts")
                 if not parts[0].startswith(self._token):
                     raise MessageError("not of this run")
-                messages.append(decode(parts[0][len(self._token) :]))
+                begin = len(self._token) + len(self._tag)
+                if parts[0][len(self._token) : begin] == self._tag:
+                    messages.append(decode(parts[0][begin:]))
             except MessageError:
                 self.malformed += 1
         return messages
@@ -131,7 +145,7 @@ class Outbox:
             socket.connect(endpoint(self._rundir, name))
             self._sockets[name] = known = (incarnation, socket)
         try:
-            known[1].send(self._token + encode(message), zmq.NOBLOCK)
+            known[1].send(self._token + _tag(incarnation) + encode(message), zmq.NOBLOCK)
         except zmq.Again:
             self.unsent += 1
             return False

@@ -191,6 +191,14 @@ class Published(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Sent(Message):
+    """Merger to itself: what it published before this has left the process."""
+
+    stream: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result(Message):
     """Merger to renderer: a published frame and its detections, float32 (n, 6) in C order."""
 

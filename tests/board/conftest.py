@@ -55,7 +55,7 @@ class BoardLab(Lab):
         launch = ("python3", "-m", "actors.launch", str(self.topology), *self._options)
         with self.stderr_path.open("wb") as stderr:
             self.process = subprocess.Popen(
-                ["nice", *on_board(self._board, *launch)],
+                [*on_board(self._board, *launch)],
                 cwd=Path(__file__).parents[2],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -75,7 +75,7 @@ def run_on_board(board: Path, short_tmp: Path) -> Run:
         npu = Npu(short_tmp / "npu")
         npu.script(*script)
         return subprocess.run(
-            ["nice", *on_board(board, *command, chip=chip)],
+            [*on_board(board, *command, chip=chip)],
             cwd=Path(__file__).parents[2],
             env={**os.environ, "RKNN_EMULATED": str(npu.folder)},
             capture_output=True,

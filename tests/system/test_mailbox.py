@@ -25,6 +25,10 @@ from actors.system.rundir import endpoint
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
+TOKEN = b"of a run"
+# What stands before each message to an inbox of this token and the first incarnation.
+HEAD = TOKEN + b"\0\0\0\1"
+
 
 @pytest.fixture
 def context() -> Iterator[Context]:
@@ -84,32 +88,38 @@ def test_an_empty_inbox_gives_nothing_at_once(context: Context, short_tmp: Path)
 def test_what_is_no_message_is_counted_and_the_rest_is_read(
     context: Context, short_tmp: Path
 ) -> None:
-    inbox = Inbox(context, short_tmp, "b")
+    inbox = Inbox(context, short_tmp, "b", TOKEN)
     stranger = raw(context, short_tmp, "b")
-    for parts in (
+    junk = [
         [b""],
         [b"\xc1"],
-        [b"{}"],
-        [encode(Begin()), encode(Begin())],
-        [b"", encode(Begin())],
+        [TOKEN[:-1]],
+        [HEAD],
+        [HEAD + b"{}"],
+        [encode(Begin())],
+        [HEAD + encode(Begin()), HEAD + encode(Begin())],
+        [b"", HEAD + encode(Begin())],
         [b"x" * 100_000],
-    ):
+    ]
+    for parts in junk:
         stranger.send_multipart(parts)
-    stranger.send(encode(Stop()))
+    stranger.send(HEAD + encode(Stop()))
     assert receive(inbox, 1) == [Stop()]
-    assert inbox.malformed == 6
+    assert inbox.malformed == len(junk)
 
 
 def test_what_is_not_of_this_run_is_counted(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
-    inbox = Inbox(context, short_tmp, "b", b"12345678")
-    for token in (b"", b"12345677", b"1234567", b"123456789", b"\0\0\0\0\0\0\0\0"):
-        assert Outbox(context, short_tmp, peers, token).send("b", Stop())
+    inbox = Inbox(context, short_tmp, "b", TOKEN)
+    strangers = []
+    for token in (b"", b"of a rum", b"of a ru", b"\0\0\0\0\0\0\0\0"):
+        strangers.append(Outbox(context, short_tmp, peers, token))
+        assert strangers[-1].send("b", Stop())
         assert inbox.socket.poll(10_000)
         assert inbox.drain() == []
-    assert inbox.malformed == 5
-    ours = Outbox(context, short_tmp, peers, b"12345678")
+    assert inbox.malformed == 4
+    ours = Outbox(context, short_tmp, peers, TOKEN)
     ours.send("b", Begin())
     assert receive(inbox, 1) == [Begin()]
 
@@ -117,12 +127,12 @@ def test_what_is_not_of_this_run_is_counted(
 def test_what_is_too_large_is_dropped_and_the_next_message_arrives(
     context: Context, short_tmp: Path
 ) -> None:
-    inbox = Inbox(context, short_tmp, "b")
+    inbox = Inbox(context, short_tmp, "b", TOKEN)
     stranger = raw(context, short_tmp, "b")
-    stranger.send(encode(Answer("cam0", 0, 0, 0, b"x" * LARGEST)))
-    stranger.send(encode(Stop()))
+    stranger.send(HEAD + encode(Answer("cam0", 0, 0, 0, b"x" * LARGEST)))
+    stranger.send(HEAD + encode(Stop()))
     assert receive(inbox, 1) == [Stop()]
-    stranger.send(encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
+    stranger.send(HEAD + encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
     assert len(receive(inbox, 1)) == 1
 
 
@@ -131,25 +141,28 @@ def test_nothing_is_sent_to_who_is_down(context: Context, short_tmp: Path, peers
     assert not outbox.send("c", Stop())  # never heard of
     peers.down("b", 1)
     assert not outbox.send("b", Stop())
-    inbox = Inbox(context, short_tmp, "b")
+    inbox = Inbox(context, short_tmp, "b", incarnation=2)
     peers.up("b", 2)
     assert outbox.send("b", Begin())
     assert receive(inbox, 1) == [Begin()]
 
 
-def test_what_was_queued_for_the_old_incarnation_does_not_reach_the_new(
+def test_what_was_queued_for_the_old_incarnation_is_ignored_by_the_new(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
     outbox = Outbox(context, short_tmp, peers)
     for _ in range(5):
         assert outbox.send("b", Stop())  # nobody has bound yet: it waits in the socket
     peers.down("b", 1)
+    # While it starts and before anybody hears that it is up, the old socket connects to it.
+    inbox = Inbox(context, short_tmp, "b", incarnation=2)
+    assert inbox.socket.poll(10_000)
     peers.up("b", 2)
-    inbox = Inbox(context, short_tmp, "b")
     assert outbox.send("b", Begin())
     assert receive(inbox, 1) == [Begin()]
     assert outbox.send("b", Published("cam0", 1))
     assert receive(inbox, 1) == [Published("cam0", 1)]
+    assert inbox.malformed == 0
 
 
 def test_an_inbox_that_was_bound_anew_is_found(
@@ -160,7 +173,7 @@ def test_an_inbox_that_was_bound_anew_is_found(
     outbox.send("b", Begin())
     assert receive(first, 1) == [Begin()]
     first.close()
-    second = Inbox(context, short_tmp, "b")
+    second = Inbox(context, short_tmp, "b", incarnation=2)
     peers.up("b", 2)
     outbox.send("b", Stop())
     assert receive(second, 1) == [Stop()]

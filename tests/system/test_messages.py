@@ -74,10 +74,10 @@ def example_of(kind: type[Message]) -> Message:
     return kind(**{field.name: values[hints[field.name]] for field in fields(kind)})
 
 
-def test_the_kinds_are_known() -> None:
+def test_every_kind_is_tried_here() -> None:
     names = """Answer Begin Down Drain End Expect Finished Frame Job Missing Note Published Ready
         Rendered Result Stop Up"""
-    assert " ".join(sorted(kind.__name__ for kind in KINDS)) == " ".join(names.split())
+    assert {kind.__name__ for kind in KINDS} >= set(names.split())
 
 
 def test_on_the_wire() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ UNDERSTOOD = [
 def test_shapes_are_understood(shapes, model, given, answer):
     found = identify(shapes, model, **given)
     assert found == answer
-    assert HeadDescription.from_dict(json.loads(json.dumps(found.to_dict()))) == answer
+    assert pickle.loads(pickle.dumps(found)) == answer
     assert callable(build(found, model))
 
 

@@ -2,13 +2,13 @@
 
 `Outputs` holds what is known of a model's output tensors; each head family reads it and answers
 with a `HeadDescription`, or with None when the tensors are not its own. A description is found
-once, turned into a plain map, and handed to every process that decodes.
+once, and handed to every process that decodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ class UnknownHeadError(ValueError):
 
 @dataclass(frozen=True)
 class HeadDescription:
-    """How to read a model's outputs. `to_dict` gives plain values (JSON, msgpack)."""
+    """How to read a model's outputs: plain values that travel to other processes."""
 
     name: str
     """The head's name, a key of `HEADS`."""
@@ -40,13 +40,6 @@ class HeadDescription:
     """Indexes of the model's outputs, in the decoder's order: finest scale first."""
     channels_last: bool = False
     """The values of a cell lie side by side, on the last axis."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"order": list(self.order)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> HeadDescription:
-        return cls(**(values | {"order": tuple(values["order"])}))
 
 
 @dataclass(frozen=True)
