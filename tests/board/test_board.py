@@ -137,12 +137,15 @@ def _run(
     records: list[runs.Record] = []
     with BoardLab(board, topology, *options) as lab:
         lab.npu.script(*rules)
-        for message in runs.messages(lab, 180.0):
-            if isinstance(message, End):
-                break
-            records.append(message.raw)
-            if kill is not None and message.seq == kill:
-                os.kill(pids(lab.status())["npu0"], signal.SIGKILL)
+        try:
+            for message in runs.messages(lab, 120.0):
+                if isinstance(message, End):
+                    break
+                records.append(message.raw)
+                if kill is not None and message.seq == kill:
+                    os.kill(pids(lab.status())["npu0"], signal.SIGKILL)
+        except TimeoutError:
+            pytest.fail(f"no more results:\n{lab.stderr}")
         assert lab.wait(60) == 0, lab.stderr
         return records, lab.npu.calls(), lab.stderr
 
