@@ -109,8 +109,7 @@ class RtspServer:
         self._size, self._fps = size, fps
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
-        check = self._run("check")
-        if check.wait(30) != 0:
+        if not Path(_SYSTEM_PYTHON).exists() or self._run("check").wait(30) != 0:
             pytest.skip(f"no RTSP server to test against: {_APT}")
         self.start()
 

@@ -73,6 +73,13 @@ def _restart(*arguments: str) -> Disturb:
     return disturb
 
 
+def _kill_nursery(lab: Lab) -> None:
+    """The process that all actors are forked from: nobody notices until one is to be forked."""
+    for process in runs.processes_of(lab):
+        if "nursery" in process.cmdline()[0]:
+            process.kill()
+
+
 DISTURBANCES: dict[str, list[Disturb]] = {
     "restart npu0": [_restart("npu0")],
     "restart npu1 with SIGKILL": [_restart("npu1", "--kill")],
@@ -86,6 +93,7 @@ DISTURBANCES: dict[str, list[Disturb]] = {
     "kill everybody at once": [_kill("cam0", "tiler", "npu0", "npu1", "npu2", "merger")],
     "a worker hangs": [_stop_signal("npu1")],
     "the tiler hangs": [_stop_signal("tiler")],
+    "kill the nursery, then a worker": [_kill_nursery, _kill("npu0"), _kill("npu1")],
     "restart the merger and the tiler": [_restart("merger", "tiler")],
 }
 

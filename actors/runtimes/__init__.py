@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, Protocol
 
 import numpy as np
@@ -119,6 +120,13 @@ def _trial(runtime: Runtime, size: tuple[int, int], labels: tuple[str, ...]) -> 
 def kinds() -> Mapping[str, tuple[str, ...]]:
     """Modules that each kind of runtime imports, for a process that forks others.
 
-    The vendor's package is not among them: it may be absent, and wants no fork after its import.
+    The vendor's package takes seconds and starts nothing before its first context, so it is among
+    them where it is installed. (It imports pkg_resources, when it can, only as it makes one.)
     """
-    return {"onnx": ("onnxruntime",), "emulated": ("onnxruntime",), "instant": (), "rknn": ()}
+    vendor = [name for name in ("rknnlite.api", "pkg_resources") if find_spec(name.split(".")[0])]
+    return {
+        "onnx": ("onnxruntime",),
+        "emulated": ("onnxruntime",),
+        "instant": (),
+        "rknn": tuple(vendor) if "rknnlite.api" in vendor else (),
+    }

@@ -7,8 +7,8 @@ overwrites.
 
 The vendor's package reports failures in three ways: None, -1 or an exception, after writing the
 reason on the terminal. Here each becomes a ComputeError with that reason and what to do about it.
-The package is imported when the first context is made, in the process that uses it: it may not be
-forked afterwards.
+A process may not be forked once it has made a context (before that it may), and the package is
+imported nowhere but here and where processes are forked that will use it.
 """
 
 from __future__ import annotations

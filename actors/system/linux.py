@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -54,6 +55,18 @@ def cpu_ns(pid: int) -> int:
         return (int(fields[11]) + int(fields[12])) * (10**9 // os.sysconf("SC_CLK_TCK"))
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def children_of(parent: int) -> list[int]:
+    """The processes whose parent is `parent`."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError, IndexError, ValueError):
+                fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+                if int(fields[1]) == parent:
+                    found.append(int(folder.name))
+    return found
 
 
 def machine_idle() -> tuple[int, int]:

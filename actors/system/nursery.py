@@ -44,7 +44,8 @@ _LARGEST_ANSWER = 1 << 16
 _MOST_FDS = 253  # the kernel's limit for one message
 # Imports on a slow, busy board take seconds; a nursery silent for longer is broken.
 _READY_SECONDS = 60.0
-_FORK_SECONDS = 10.0
+# A fork takes milliseconds; the supervisor waits for nothing else meanwhile.
+_FORK_SECONDS = 2.0
 
 # One thread each: the parallelism is in the processes, and OpenBLAS would start its threads at
 # import, which a forking process must not have. ONNX Runtime from 1.29 on has one for telemetry,
@@ -86,6 +87,11 @@ class Nursery:
 
     def __init__(self, preload: Sequence[str], stderr: int) -> None:
         """Start the process; it imports `preload` while the caller goes on. See `wait_ready`."""
+        self._preload = tuple(preload)
+        self._stderr = os.dup(stderr)
+        self._start()
+
+    def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # The package's own folder goes first in the path in place of the caller's directory, where
         # any file called like a module of the standard library would be taken for it.
@@ -95,11 +101,11 @@ class Nursery:
             "from actors.system.nursery import main; main()"
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", boot, str(theirs.fileno()), str(os.getpid()), *preload],
+            [sys.executable, "-c", boot, str(theirs.fileno()), str(os.getpid()), *self._preload],
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
-            stdout=stderr,
-            stderr=stderr,
+            stdout=self._stderr,
+            stderr=self._stderr,
             env={**os.environ, **_ENVIRONMENT},
             start_new_session=True,  # Ctrl-C is for the supervisor, which then stops the others
         )
@@ -144,8 +150,17 @@ class Nursery:
         answer: dict[str, Any] = json.loads(data)
         return answer
 
+    def renew(self) -> None:
+        """End the process, whatever is left of it, and start another. Actors are not touched."""
+        self._end()
+        self._start()
+
     def close(self) -> None:
         """End the process and wait for it."""
+        self._end()
+        os.close(self._stderr)
+
+    def _end(self) -> None:
         self._socket.close()
         if self.process.poll() is None:
             self.process.kill()

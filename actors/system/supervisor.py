@@ -24,7 +24,7 @@ from actors.system.child import ActorPlan, Child, cause_of, describe_exit
 from actors.system.control import ControlServer, Request
 from actors.system.control_block import ControlBlock
 from actors.system.events import Events
-from actors.system.linux import is_stopped, now_ns
+from actors.system.linux import children_of, is_stopped, now_ns
 from actors.system.mailbox import Inbox, Outbox, Peers
 from actors.system.messages import Down, Drain, Message, Note, Ready, Stop, Up
 from actors.system.nursery import Nursery, NurseryError, Spec
@@ -42,6 +42,8 @@ _DRAIN_NS = 2 * _SECOND
 _CLOSE_NS = 5 * _SECOND
 _CLOSE_HURRIED_NS = 700_000_000
 _TURN_MS = 100
+# In a row, after which it is not an accident.
+_NURSERY_LOSSES = 5
 
 RUNNING, DRAINING, STOPPING = "running", "draining", "stopping"
 
@@ -69,6 +71,7 @@ class Supervisor:
         self.status: Callable[[], dict[str, Any]] = dict
         self._nursery = nursery
         self._cannot_go_on = cannot_go_on
+        self._nursery_losses = 0
         self._deadline_ns = 0
         self._hurried = False
         self._restarts = Restarts(self)
@@ -207,12 +210,31 @@ class Supervisor:
         try:
             child.pid = self._nursery.fork(spec)
         except NurseryError as error:
-            self.fail(str(error))
+            self._nursery_lost(child, str(error))
             return
+        self._nursery_losses = 0
         child.pidfd = os.pidfd_open(child.pid)
         record.pid = child.pid
         self._poller.register(child.pidfd, zmq.POLLIN)
         child.enter(states.STARTING, now)
+
+    def _nursery_lost(self, child: Child, error: str) -> None:
+        """Start the nursery anew, and the actor that it failed to fork a moment later."""
+        self._nursery_losses += 1
+        if self._nursery_losses > _NURSERY_LOSSES:
+            self.fail(error)
+            return
+        self.events.add("supervisor", "warning", "ended", f"{error}; started anew")
+        self._nursery.renew()
+        # It may have died between forking and saying so. That actor must not live beside its next
+        # incarnation: it would take the inbox.
+        known = {other.pid for other in self.children.values()} | {self._nursery.process.pid}
+        for pid in children_of(os.getpid()):
+            if pid not in known:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        child.start_at_ns = now_ns()
+        child.enter(states.BACKOFF, child.start_at_ns)
 
     def _check(self, child: Child, now: int) -> None:
         """Start who is due, end who hangs."""
