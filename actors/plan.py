@@ -7,9 +7,8 @@ nor a runtime, because the supervisor makes it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 from actors.ledger import WorkerRule
@@ -146,21 +145,24 @@ class Plan:
         """Frames per second that the cores allow; None where a latency is not known.
 
         Jobs of a stage can go to any worker that holds its model. By the max-flow min-cut theorem
-        the rate is the least, over all sets of stages, of the cores that can run any of the set
-        divided by the core time that a frame needs in the set.
+        the rate is the least, over all sets of cores, of their number divided by the core time that
+        a frame needs in the stages that can run nowhere else. Only unions of stages' cores matter.
         """
-        seconds = []
-        for stage in self.stages:
+        needs = []
+        for index, stage in enumerate(self.stages):
             latency = self.models[stage.model].latency_ms
             if latency is None:
                 return None
-            seconds.append((self.tiles(stream, stage) or 1) * latency / 1000)
+            cores = frozenset(w.core for w in self.workers if index in self.can_run(w))
+            needs.append((cores, (self.tiles(stream, stage) or 1) * latency / 1000))
+        unions: set[frozenset[int]] = {frozenset()}
+        for cores, _ in needs:
+            unions |= {cores | other for other in unions}
         rates = []
-        for chosen in _subsets(len(self.stages)):
-            cores = {w.core for w in self.workers if self.can_run(w) & set(chosen)}
-            needed = sum(seconds[index] for index in chosen)
-            if needed > 0:
-                rates.append(len(cores) / needed)
+        for union in unions:
+            seconds = sum(needed for cores, needed in needs if cores <= union)
+            if seconds > 0:
+                rates.append(len(union) / seconds)
         return min(rates, default=None)
 
     # ------------------------------------------------------------ actors
@@ -336,8 +338,3 @@ def _frame_slots(bare: Plan, stream: str) -> int:
     jobs = bare.jobs(stream) * len(bare.topology.streams)
     held = -(-sum(worker.slots for worker in bare.workers) // jobs)
     return min(_MOST_SLOTS, held + _SPARE_FRAMES + 2 * bare.rendering)
-
-
-def _subsets(count: int) -> Iterator[tuple[int, ...]]:
-    for size in range(1, count + 1):
-        yield from combinations(range(count), size)
