@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from actors.system import memory
+from actors.system.control_block import ControlBlock, Layout
 from tools.lab import Lab, pids
 
 # A descriptor for a connection that just went, or for a video's packet index, is no leak; one left
@@ -64,6 +66,26 @@ def growth(before: Mapping[str, Held], after: Mapping[str, Held]) -> list[str]:
                 f"{name}: {then.own_bytes / 1e6:.0f} MB became {now.own_bytes / 1e6:.0f} MB"
             )
     return lines
+
+
+class Leases:
+    """Slots that are out. Looks into the run's own memory, which stays while somebody looks: so
+    what it shows when the run is over is what was not given back."""
+
+    def __init__(self, lab: Lab) -> None:
+        assert lab.process is not None
+        names = tuple(actor["name"] for actor in lab.status()["actors"])
+        descriptors = Path(f"/proc/{lab.process.pid}/fd").iterdir()
+        block = next(fd for fd in descriptors if "memfd:tritile-control" in str(fd.readlink()))
+        with block.open("rb") as file:
+            # The actors' records come first, in this order; of the rest nothing is looked at.
+            memory_view = memory.view(file.fileno(), write=False)
+        self._control = ControlBlock(Layout(names, {}, 0), memory_view)
+
+    def out(self) -> dict[str, int]:
+        """How many slots by the actor that gave them away, where there are any."""
+        leased = {name: record.leased for name, record in self._control.actors.items()}
+        return {name: count for name, count in leased.items() if count}
 
 
 def processes_of(lab: Lab) -> list[psutil.Process]:

@@ -34,7 +34,7 @@ _SILENCE_S = 30.0
 # work, and the last events have come.
 _CALM_S = 1.5
 _CENSUS_S = 5.0
-_LOOK_S = 0.01
+_LOOK_S = 0.1
 _END_S = 20.0
 
 
@@ -171,8 +171,7 @@ class _Disturbed:
         self._show = show
         self._failure: str | None = None
         self._processes: list[psutil.Process] = []
-        self._out = "never looked at"
-        """Slots that were out at the last look; empty once all were seen at home."""
+        self._leases: census.Leases | None = None
 
     def go(self) -> None:
         """From the start to the end, and the verdict."""
@@ -209,6 +208,7 @@ class _Disturbed:
         try:
             time.sleep(_CALM_S)
             self._processes = census.processes_of(self._lab)
+            self._leases = census.Leases(self._lab)
             before = census.take(self._lab)
             self._disturber.run()
             time.sleep(_CALM_S)
@@ -216,7 +216,6 @@ class _Disturbed:
                 self._look_around(before)
                 if self._comparison.looped:
                     self._lab.ask(do="stop")
-            self._watch_slots()
         except (LabError, ControlError, OSError, psutil.Error) as error:
             self._failure = str(error)
 
@@ -226,21 +225,8 @@ class _Disturbed:
             if time.monotonic() > deadline:
                 self.broken += grown
                 break
-            time.sleep(10 * _LOOK_S)
-        self._processes = census.processes_of(self._lab)
-
-    def _watch_slots(self) -> None:
-        """Look until the run is over whether all slots were at home at one moment."""
-        assert self._lab.process is not None
-        while self._out and self._lab.process.poll() is None:
-            try:
-                status = self._lab.ask(do="status", seconds=1.0)["status"]
-            except ControlError:
-                continue  # it has just ended
-            out = [f"{a['name']} {a['leased']}" for a in status["actors"] if a["leased"]]
-            out += [f"{s['name']} {s['in_flight']}" for s in status["streams"] if s["in_flight"]]
-            self._out = ", ".join(out)
             time.sleep(_LOOK_S)
+        self._processes = census.processes_of(self._lab)
 
     # ------------------------------------------------------------ the verdict
 
@@ -278,8 +264,9 @@ class _Disturbed:
             self.broken.append(f"the run ended with code {code}: {_last_line(self._lab.stderr)}")
         if "Traceback" in self._lab.stderr:
             self.broken.append(f"a traceback: {_last_line(self._lab.stderr.partition('Trace')[2])}")
-        if self._out:
-            self.broken.append(f"slots not given back: {self._out}")
+        assert self._leases is not None
+        for name, count in self._leases.out().items():
+            self.broken.append(f"{count} slots of {name} were not given back")
         self.broken += [f"left: {thing}" for thing in census.leftovers(self._lab, self._processes)]
 
 

@@ -100,13 +100,13 @@ def _description(file: mmap.mmap) -> Any:
         encrypted = file[:4] in (b"RKCE", b"CRYP")
         problem = "it is encrypted" if encrypted else "it is no .rknn file"
         raise ComputeError(f"{problem}; convert the model again, as a plain .rknn")
-    start = _HEADER + int.from_bytes(file[16:24], "little")
-    length = int.from_bytes(file[start : start + 8], "little")
-    if start + 8 > len(file) or start + 8 + length > len(file):
-        whole = f"{start:,} bytes and more" if start + 8 > len(file) else f"{start + 8 + length:,}"
+    start = _HEADER + int.from_bytes(file[16:24], "little") + 8
+    end = start + int.from_bytes(file[start - 8 : start], "little")
+    if end > len(file) or start > len(file):
+        whole = f"{end:,}" if start <= len(file) else f"more than {start:,}"
         raise ComputeError(f"the file is cut off at {len(file):,} bytes of {whole}; {_AGAIN}")
     try:
-        return json.loads(file[start + 8 : start + 8 + length])
+        return json.loads(file[start:end])
     except ValueError:
         raise ComputeError(f"the file is damaged; {_AGAIN}") from None
 

@@ -120,20 +120,21 @@ class Words(logging.Handler):
 
     def _take(self, text: str) -> None:
         """Keep errors and versions, pass the rest on to our log (where it is seldom shown)."""
-        level = ""
+        traceback = False
         for line in text.splitlines():
             match = _LINE.match(line)
-            # The lines of a traceback follow the one that says how bad it is.
-            level = match["level"] if match else level
             content = match["text"] if match else line
-            if level == "E" and not _FRAME.match(content):
+            if match:
+                # Lines without a level that follow one of the Python half's errors belong to it.
+                traceback = match["level"] == "E" and not match["c"]
+            if (traceback or (match and match["level"] == "E")) and not _FRAME.match(content):
                 content = content.removeprefix("Exception: ").removeprefix("E ")
                 # What the C half says comes nearer to the cause than the code made of it.
                 if match and match["c"]:
                     self._lines.appendleft(content)
                 else:
                     self._lines.append(content)
-            elif not level and line.strip():
+            elif not match and not traceback and line.strip():
                 # Somebody else's, written while this listened.
                 sys.stderr.write(f"{line}\n")
             else:

@@ -19,8 +19,8 @@ class Event:
     killed for not going on), "running" (it is ready, perhaps again), "failed" (given up), "stop".
     An actor's: "note", "fatal" (why it exits), "computing" (a worker that came back has done a
     job), "recovered" (the jobs of a dead worker were finished elsewhere), "given_up" (a tile),
-    "broken_output" (a file that could not be written to its end), "source_lost" and "source_back" (a
-    live source dropped out, and gives frames again).
+    "broken_output" (a file that could not be written to its end), "source_lost" and "source_back"
+    (a live source dropped out, and gives frames again).
     """
 
     id: int

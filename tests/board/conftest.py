@@ -15,7 +15,7 @@ from tools.board.userland import BoardError, build
 from tools.lab import Lab
 
 _DEFAULT = Path.home() / ".cache" / "tritile-board"
-_SECONDS = 120.0
+_SECONDS = 400.0
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
