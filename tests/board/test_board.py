@@ -19,7 +19,7 @@ from tools.board import model
 from tools.board.npu import Call, cores_of_contexts, overlaps
 from tools.lab import pids
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.board, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FRAMES = 12
 _OPENING = "cannot start a context: "
