@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tools import scene
+
+# A busy machine is no fault of a test's: no deadline for an example. In CI hypothesis has its own
+# profile, on the board so have we.
+if settings.get_current_profile_name() == "default":
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 
