@@ -46,7 +46,9 @@ def enter(folder: Path, command: Sequence[str], chip: str = "rk3588") -> NoRetur
         _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
         _mount("proc", str(folder / "proc"), "proc", 0)
         _mount("tmpfs", str(folder / "dev/shm"), "tmpfs", 0)
-        for shared in (Path("/tmp"), ROOT, ROOT.parent / "shared"):
+        # And where `shared` really lies, if it is a link: in here the link is looked up anew.
+        data = ROOT.parent / "shared"
+        for shared in dict.fromkeys((Path("/tmp"), ROOT, data, data.resolve())):
             _bind(shared, folder)
         # qemu does not know this call, and the kernel keeps it for what this process becomes.
         _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
