@@ -11,8 +11,9 @@ video, and at most one is there already: how many the file holds tells.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -29,7 +30,16 @@ from actors.vision.drawing import banner, draw
 from actors.vision.tiling import Size, Tile, plan
 from actors.vision.video import VideoFile
 
+_Found = TypeVar("_Found")
 _RATE_OVER = 30
+# Joining the parts of a film copies it: a gigabyte takes half a minute on a slow card.
+_PATIENCE_S = 600.0
+
+
+class Patiently(Protocol):
+    """Actor.patiently."""
+
+    def __call__(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found: ...
 
 
 def main(spec: Spec) -> int:
@@ -52,8 +62,10 @@ class Renderer(Actor):
             pixels = [np.frombuffer(pool[i], np.uint8) for i in range(len(pool))]
             painter = Painter(self.settings, pixels)
             record = self.control.streams[stream]
-            anew = self.incarnation == 1
-            self.films[stream] = Film(self.settings, stream, record, painter, anew=anew)
+            film = Film(stream, record, painter, self.patiently)
+            path, rate = self.settings.video[stream], self.settings.fps[stream]
+            film.open_file(path, rate, anew=self.incarnation == 1)
+            self.films[stream] = film
 
     def on_message(self, message: Message) -> None:
         if isinstance(message, Result) and message.frame.stream in self.films:
@@ -85,30 +97,31 @@ class Film:
     """One stream's frames on their way into its video."""
 
     def __init__(
-        self,
-        settings: RendererSettings,
-        stream: str,
-        record: StreamRecord,
-        painter: Painter,
-        *,
-        anew: bool,
+        self, stream: str, record: StreamRecord, painter: Painter, patiently: Patiently
     ) -> None:
+        """`patiently` does what may take long while the actor's heart goes on beating."""
+        self.stream = stream
         self.record = record
         self.painter = painter
         self.queue: deque[Result] = deque()
         self.trouble = ""
         """Why the file cannot be written any more, once, to be told."""
+        self._patiently = patiently
         self._newest = record.finished_seq
         """The last frame that was taken; whatever comes again is known."""
         self._added: deque[int] = deque()
         """Frames that were added and may not be in the file yet."""
         self._file: VideoFile | None = None
         self._already = 0
-        path = settings.video[stream]
+
+    def open_file(self, path: Path, fps: float, *, anew: bool) -> None:
+        """Begin the video, or go on after what an earlier incarnation has written."""
         try:
-            self._file = VideoFile(path, settings.fps[stream], anew=anew)
+            self._file = self._patiently(
+                lambda: VideoFile(path, fps, anew=anew), _PATIENCE_S, f"looking into {path}"
+            )
             # A frame that reached the file before its writer could say so is not added again.
-            self._already = self._file.frames - record.rendered
+            self._already = self._file.frames - self.record.rendered
         except OSError as error:
             self._give_up(path, error)
 
@@ -137,7 +150,7 @@ class Film:
         """End the file: all that was added is in it then."""
         if self._file is not None:
             try:
-                self._file.close()
+                self._patiently(self._file.close, _PATIENCE_S, f"ending {self._file.path}")
             except OSError as error:
                 self._give_up(self._file.path, error)
         self._finish(len(self._added))

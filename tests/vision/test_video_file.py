@@ -62,6 +62,8 @@ def test_killed_twice_then_continued_is_one_video(tmp_path: Path) -> None:
     assert video.close() == 20
     assert numbers(path) == list(range(20))
     assert list(tmp_path.iterdir()) == [path]
+    # A joined file is a plain one; its frames are counted all the same.
+    assert VideoFile(path, 30, anew=False).frames == 20
 
 
 def test_anew_removes_what_an_earlier_run_left(tmp_path: Path) -> None:
