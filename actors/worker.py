@@ -107,6 +107,9 @@ class Worker(Actor):
         return all(now - since < limit for _, since in self.record.jobs_computing())
 
     def close(self) -> None:
+        # A context that waits for a merger which is down would hold up the exit. What it had goes
+        # to the other workers, like all that this one has answered and nobody has published.
+        self.peers.give_up()
         while not self.jobs.empty():
             self.jobs.get()
         started = [context for context in self.contexts if context.is_alive()]

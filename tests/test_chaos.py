@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actors.client import Result
 from tests import runs
 from tools import census, chaos
 from tools.census import Held
 from tools.compare import FAULTS, Comparison, Reference
 from tools.delays import Act, Spread, crashes_ns, measure
 from tools.disturb import ALONE, STARTING, TOGETHER, steps
+from tools.lab import Lab, pids
 from tools.trial import _log_faults
 
 MS = 1_000_000
@@ -278,6 +283,30 @@ def test_growth_of_what_is_held() -> None:
         "supervisor: 31 MB became 94 MB",
         "process stray is new",
     ]
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_leases_show_slots_that_are_out_and_none_after_a_good_end(
+    ends_well: bool, scene_video: Path
+) -> None:
+    looped = _instant(scene_video).replace("[models", "loop = true\n\n[models", 1)
+    with Lab(looped) as lab, lab.subscriber() as results:
+        assert isinstance(next(results), Result)
+        leases = census.Leases(lab)
+        runs.wait_for(lambda: leases.out().keys() >= {"cam0"}, what="for a frame in flight")
+        assert lab.process is not None
+        if ends_well:
+            lab.ask(do="stop")
+            for _ in results:
+                pass
+            assert lab.wait() == 0
+            assert leases.out() == {}
+        else:
+            os.kill(pids(lab.status())["merger"], signal.SIGSTOP)
+            time.sleep(0.5)
+            lab.process.kill()
+            lab.process.wait()
+            assert leases.out()["cam0"] > 0
 
 
 # ---------------------------------------------------------------- the command

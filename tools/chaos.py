@@ -183,6 +183,9 @@ def _as_json(path: Path, wish: Wish, topology: Topology, outcome: Outcome) -> di
         "frames": {**asdict(outcome.compared), "longest_gap_ms": outcome.compared.longest_gap_ms},
         "in_gap": [asdict(act) for act in outcome.in_gap],
         "delays_ms": delays,
+        "held_before_after": {
+            name: [asdict(then), asdict(now)] for name, (then, now) in outcome.held.items()
+        },
         "medians_missed": _missed(topology, outcome),
         "reference": {
             "seconds": outcome.reference_seconds,
@@ -224,6 +227,11 @@ def _print(path: Path, wish: Wish, topology: Topology, outcome: Outcome) -> None
         f"(undisturbed: {outcome.reference_gap_ms:.0f} ms)",
         soft_wrap=True,
     )
+    held = "; ".join(
+        f"{name} {then.fds} -> {now.fds}, {then.own_bytes / 1e6:.0f} -> {now.own_bytes / 1e6:.0f}"
+        for name, (then, now) in outcome.held.items()
+    )
+    console.print(f"descriptors, own MB: {held}", soft_wrap=True)
     for line in _missed(topology, outcome):
         console.print(f"slower than wanted: {line}", style="yellow", soft_wrap=True)
     for line in (*compared.examples, *(line for line in outcome.broken)):

@@ -60,6 +60,8 @@ class Outcome:
     """Disturbances by how they came: alone, together, starting."""
     in_gap: Sequence[Act]
     """What was done during the longest gap between two frames."""
+    held: Mapping[str, tuple[census.Held, census.Held]]
+    """What each process held before the first disturbance and after the last, by name."""
     made_to_loop: bool
     """The sources were played over and over although the topology does not say so."""
     seconds: float
@@ -110,6 +112,7 @@ class Trial:
             done=Counter(act.kind for act in disturber.acts),
             hows=Counter(act.how for act in disturber.acts),
             in_gap=_during(run.compared.longest_gap_ns, disturber.acts),
+            held=run.held,
             made_to_loop=needed and not loops,
             seconds=run.seconds,
             reference_seconds=seconds,
@@ -165,6 +168,7 @@ class _Disturbed:
         self.broken: list[str] = []
         self.reader = EventReader(lab)
         self.seconds = 0.0
+        self.held: dict[str, tuple[census.Held, census.Held]] = {}
         self._lab = lab
         self._disturber = disturber
         self._comparison = comparison
@@ -221,11 +225,12 @@ class _Disturbed:
 
     def _look_around(self, before: Mapping[str, census.Held]) -> None:
         deadline = time.monotonic() + _CENSUS_S
-        while grown := census.growth(before, census.take(self._lab)):
-            if time.monotonic() > deadline:
-                self.broken += grown
-                break
+        after = census.take(self._lab)
+        while (grown := census.growth(before, after)) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
+            after = census.take(self._lab)
+        self.broken += grown
+        self.held = {name: (before[name], now) for name, now in after.items() if name in before}
         self._processes = census.processes_of(self._lab)
 
     # ------------------------------------------------------------ the verdict

@@ -35,6 +35,7 @@ class Peers:
     def __init__(self) -> None:
         self._up: dict[str, int] = {}
         self._changed = threading.Condition()
+        self._given_up = False
 
     def up(self, name: str, incarnation: int) -> None:
         with self._changed:
@@ -58,9 +59,15 @@ class Peers:
         with self._changed:
             while self._up.get(name, 0) < incarnation:
                 left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
+                if self._given_up or left <= 0 or not self._changed.wait(left):
                     return False
         return True
+
+    def give_up(self) -> None:
+        """End all waiting, now and from now on: nobody here listens to the supervisor any more."""
+        with self._changed:
+            self._given_up = True
+            self._changed.notify_all()
 
 
 def _tag(incarnation: int) -> bytes:

@@ -253,6 +253,22 @@ def test_wait_for_wakes_when_it_comes_up(noise: bool) -> None:
     assert time.monotonic() - begin < 10
 
 
+def test_giving_up_ends_all_waiting_but_not_what_is_known() -> None:
+    peers = Peers()
+    peers.up("a", 1)
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(peers.wait_for("a", 2, 30)))
+    begin = time.monotonic()
+    thread.start()
+    time.sleep(0.05)
+    peers.give_up()
+    thread.join(30)
+    assert answers == [False]
+    assert not peers.wait_for("b", 1, 30)
+    assert peers.wait_for("a", 1, 30)
+    assert time.monotonic() - begin < 10
+
+
 def test_threads_have_an_outbox_each(context: Context, short_tmp: Path, peers: Peers) -> None:
     inbox = Inbox(context, short_tmp, "b")
 
