@@ -217,6 +217,9 @@ class _Disturbed:
             self._disturber.run()
             time.sleep(_CALM_S)
             if not self._disturber.over:
+                # A hang is noticed after 1.5 s: whoever was stopped last may be on its way back,
+                # and a stop waits 2 s for frames, no longer.
+                self._lab.wait_until_running()
                 self._look_around(before)
                 if self._comparison.looped:
                     self._lab.ask(do="stop")
