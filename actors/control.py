@@ -15,6 +15,7 @@ from rich.table import Table
 
 from actors.system import rundir
 from actors.system.control import SOCKET, ControlError, request
+from actors.system.npu import Npu
 
 _SECONDS = 5.0
 # A restart waits for models to be loaded, one actor after another.
@@ -98,6 +99,8 @@ def _status(folder: Path, options: argparse.Namespace) -> int:
     console.print(_streams(status["streams"]))
     console.print(_actors(status["actors"]))
     cores = ", ".join(f"core {core['core']} {core['busy']:.0%}" for core in status["cores"])
+    if status["npu"] is not None and (npu := str(Npu(**status["npu"]))):
+        cores += f"; NPU: {npu}"
     console.print(f"{cores}; limited by {status['limited_by'] or 'nothing known yet'}")
     return 0
 

@@ -151,6 +151,8 @@ class Display:
         cores = "   ".join(
             f"core {core['core']}: {core['busy']:.0%}" for core in self._status.cores()
         )
+        if self._status.npu is not None and str(self._status.npu):
+            cores += f"   NPU: {self._status.npu}"
         limit = self._status.limited_by()
         table.caption = cores if limit is None else f"{cores}\nlimited by {limit}"
         table.caption_justify = "left"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.plan import Plan
@@ -17,6 +17,7 @@ from actors.system import child as states
 from actors.system.child import Child
 from actors.system.control_block import ControlBlock
 from actors.system.linux import cpu_ns, machine_idle, now_ns, resident_bytes
+from actors.system.npu import Npu, look
 from actors.system.supervisor import Supervisor
 
 _WINDOW = 4
@@ -49,10 +50,14 @@ class Status:
         self._bind = bind
         self._workers = {worker.name: worker for worker in plan.workers}
         self._samples: deque[_Sample] = deque(maxlen=_WINDOW)
+        self.npu: Npu | None = None
+        """What the board says of its NPU; None where none is used."""
         self.sample()
 
     def sample(self) -> None:
         """Look once. To be called about once a second."""
+        if any(model.runtime == "rknn" for model in self._plan.models.values()):
+            self.npu = look()
         busy = {}
         for name, child in self._children.items():
             record = self._control.actors[name]
@@ -124,6 +129,7 @@ class Status:
             "actors": [self._actor(child) for child in self._children.values()],
             "streams": [self._stream(name) for name in self._control.streams],
             "cores": self.cores(),
+            "npu": None if self.npu is None else asdict(self.npu),
         }
 
     def _actor(self, child: Child) -> dict[str, Any]:
@@ -175,7 +181,9 @@ class Status:
         cores = self.cores()
         kind = "emulated cores" if self._plan.emulated else "cores"
         if all(core["busy"] >= _BUSY for core in cores):
-            return f"the {kind}: all of them are busy, which is the most that they can do"
+            most = f"the {kind}: all of them are busy, which is the most that they can do"
+            slowed = None if self.npu is None else self.npu.slowed()
+            return most if slowed is None else f"the NPU: its cores are busy, and {slowed}"
         others = {name: self.busy(name) for name in self._children if name not in self._workers}
         busiest = max(others, key=lambda name: others[name])
         if others[busiest] >= _BUSY:
