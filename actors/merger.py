@@ -1,7 +1,7 @@
 """Merger: puts frames together from their tiles' answers and publishes them in order.
 
-Which frame is whole and next is the Assembly's business; here are NMS, the record, the results
-socket and the log.
+Which frame is whole and next is the Assembly's business; here are NMS, the results socket and the
+log.
 
 Dying must lose no frame and repeat at most the last. A record that was handed to ZeroMQ leaves the
 process a moment later, on another thread, and is lost if SIGKILL comes first. When it has left is
@@ -15,7 +15,6 @@ moment to connect again.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import Any
 
@@ -26,6 +25,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from actors.assembly import Assembled, Assembly
+from actors.records import Records, Rows
 from actors.resultlog import ResultLog
 from actors.settings import COLUMNS, MERGER, RENDERER, TILER, MergerSettings
 from actors.system import curve
@@ -46,8 +46,6 @@ from actors.system.nursery import Spec
 from actors.vision.edges import unyielding
 from actors.vision.merging import merge_groups
 
-Rows = npt.NDArray[np.float32]
-_VERSION = 1
 # A subscriber that falls this far behind loses results; its reader sees the gap in `seq`.
 _HIGH_WATER = 10_000
 # How long the last results may still travel to slow subscribers when the run is over.
@@ -73,7 +71,6 @@ class Merger(Actor):
         super().__init__(spec)
         self.settings = settings
         self.stages = settings.stages
-        self.emulated = any(settings.models[stage.model].emulated for stage in self.stages)
         self._class_ids = self._table()
         self.streams = {name: Stream(self, name) for name in self.control.streams}
         self.results: zmq.Socket[bytes] = self.context.socket(zmq.XPUB)
@@ -243,6 +240,7 @@ class Stream:
         self.name = name
         self.merger = merger
         self.record = merger.control.streams[name]
+        self._records = Records(merger.settings, name)
         rendered = merger.settings.renderer
         if not rendered:
             # A merger may have been killed when it had noted the one and not yet the other.
@@ -274,14 +272,9 @@ class Stream:
         for seq in [seq for seq in self.held if seq <= finished]:
             del self.held[seq]
         if 0 <= self.record.end_seq == self.record.published_seq + 1 and not self._end_sent_ns:
-            record = {
-                "v": _VERSION,
-                "run": self.merger.settings.run,
-                "stream": self.name,
-                "frames": self.record.published,
-            }
             if not self.record.ended:
-                self.merger.publish(f"end.{self.name}", record)
+                over = self._records.end(self.record.published)
+                self.merger.publish(f"end.{self.name}", over)
                 self.merger.outbox.send(MERGER, Sent(self.name, self.record.end_seq))
             self._end_sent_ns = now_ns()
 
@@ -299,7 +292,7 @@ class Stream:
         if not assembled.publish:
             self._let_go(result)
             return
-        self.merger.publish(f"det.{self.name}", self._record(assembled, rows, stages))
+        self.merger.publish(f"det.{self.name}", self._records.frame(assembled, rows, stages))
         self.merger.outbox.send(MERGER, Sent(self.name, assembled.seq))
         self._unsettled = result
         self._sent_ns = now_ns()
@@ -344,41 +337,6 @@ class Stream:
             self.record.finished_seq = seq
             merger.outbox.send(self.name, Published(self.name, seq))
         merger.outbox.send(TILER, Published(self.name, seq))
-
-    def _record(
-        self, assembled: Assembled[Frame, Rows], rows: Rows, stages: npt.NDArray[np.int64]
-    ) -> dict[str, Any]:
-        """The record of the contract."""
-        settings, frame = self.merger.settings, assembled.info
-        names = [stage.name for stage in settings.stages]
-        record = {
-            "v": _VERSION,
-            "run": settings.run,
-            "stream": self.name,
-            "seq": frame.seq,
-            "source_frame": frame.source_frame,
-            "captured_ns": frame.captured_real_ns,
-            "published_ns": time.time_ns(),
-            "size": [frame.width, frame.height],
-            "complete": not assembled.missing,
-            "missing": [
-                {"stage": names[stage], "tile": index, "reason": reason}
-                for (stage, index), reason in assembled.missing.items()
-            ],
-            "detections": [
-                {
-                    "box": row[:4],
-                    "score": row[4],
-                    "class_id": int(row[5]),
-                    "label": settings.labels[int(row[5])],
-                    "stage": names[stage],
-                }
-                for row, stage in zip(rows.tolist(), stages.tolist(), strict=True)
-            ],
-        }
-        if self.merger.emulated:
-            record["emulated"] = True
-        return record
 
     def _note_latency(self) -> None:
         if self.record.published % _EVERY == 0 or len(self._latencies_us) < _EVERY:

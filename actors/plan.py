@@ -251,7 +251,17 @@ class Plan:
             class_agnostic=merge.class_agnostic,
             cut_boxes=merge.cut_boxes,
             renderer=self.rendering,
+            worlds=self._worlds(),
         )
+
+    def _worlds(self) -> dict[str, tuple[tuple[int, int], int]]:
+        """Size and seed of the drawn scenes, if their truth is wanted."""
+        if not self.topology.results.ground_truth:
+            return {}
+        return {
+            name: ((info.width, info.height), self.topology.streams[name].seed or 0)
+            for name, info in self.sources.items()
+        }
 
     def _renderer(self, layout: Layout) -> RendererSettings:
         fps = {name: info.fps or _IMAGES_PER_SECOND for name, info in self.sources.items()}

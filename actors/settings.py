@@ -119,6 +119,8 @@ class MergerSettings(RoleSettings):
     class_agnostic: bool
     cut_boxes: Literal["yield", "keep"]
     renderer: bool
+    worlds: Mapping[str, tuple[Size, int]]
+    """Size and seed of the drawn scenes whose ground truth goes into the records, by stream."""
 
 
 @dataclass(frozen=True)

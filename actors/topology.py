@@ -20,7 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from actors.checks import Draft, run_checks, source_kind
+from actors.checks import run_checks
+from actors.draft import Draft, source_kind
 from actors.faults import (
     Fault,
     Place,
@@ -116,6 +117,7 @@ class Results(Table):
     curve: FilePath | None = key(
         None, "folder of CURVE keys for an address that other machines can reach (tools.make_keys)"
     )
+    ground_truth: bool = key(False, "a drawn scene's records say what was really there")
     insecure: bool = key(False, "allows an address that other machines can reach")
 
 
@@ -127,14 +129,15 @@ class Stream(Table):
     pace: Literal["fast", "realtime"] = key("fast", "a file as fast as possible or at its own rate")
     loop: bool = key(False, "starts a file again at its end")
     slots: int | None = key(None, "frames in memory at once", ge=2, le=64)
-    size: Pixels | None = key(None, "[width, height] asked of a camera")
-    fps: float | None = key(None, "frames per second asked of a camera", gt=0, le=1000)
+    size: Pixels | None = key(None, "[width, height] asked of a camera or a drawn scene")
+    fps: float | None = key(None, "frames per second asked of either", gt=0, le=1000)
+    seed: int | None = key(None, "of a drawn scene; absent: 0", ge=0, lt=2**31)
     fourcc: FourCC | None = key(None, 'pixel format asked of a camera, as in "MJPG"')
 
     @property
     def ask(self) -> Ask:
-        """What is asked of a camera."""
-        return Ask(self.size, self.fps, self.fourcc)
+        """What is asked of a camera or a drawn scene."""
+        return Ask(self.size, self.fps, self.fourcc, self.seed)
 
 
 class Model(Table):

@@ -86,7 +86,7 @@ def test_a_good_topology(folder: Path) -> None:
     assert topology.file == folder / "Street View.toml"
     assert topology.warnings == ()
     # fmt: off
-    camera = {"size": None, "fps": None, "fourcc": None}
+    camera = {"size": None, "fps": None, "fourcc": None, "seed": None}
     found_out = dict.fromkeys(["head", "labels", "latency_ms", "color", "mean", "std", "size"])
     large = {"path": folder / "models/large.onnx", "runtime": "onnx", "conf": 0.25, "iou": 0.5}
     rest = {"grid": None, "source": None, "condition": None, "max_crops": 8}
@@ -94,7 +94,7 @@ def test_a_good_topology(folder: Path) -> None:
     assert topology.model_dump(exclude={"file", "warnings"}) == {
         "run": {"name": "street-view"},
         "results": {"bind": "tcp://127.0.0.1:*", "wait_for_subscriber": False, "jsonl": None,
-                    "curve": None, "insecure": False},
+                    "curve": None, "ground_truth": False, "insecure": False},
         "streams": {"cam0": {"source": f"{folder}/street.mp4", "pace": "fast", "loop": False,
                              "slots": None, **camera}},
         "models": {"large": {**large, **found_out},

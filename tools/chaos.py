@@ -24,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.checks import source_kind
+from actors.draft import source_kind
 from actors.system.control import ControlError
 from actors.topology import Topology, TopologyError, load
 from tools.delays import MEASURES, Spread

@@ -54,11 +54,12 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class Ask:
-    """What the user asks of a camera; None leaves it open."""
+    """What the user asks of a camera or a drawn scene; None leaves it open."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
     fourcc: str | None = None
+    seed: int | None = None
 
 
 class Source(Protocol):

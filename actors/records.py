@@ -1,0 +1,98 @@
+"""The records of the contract: what subscribers get and the result log keeps, as plain values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.assembly import Assembled
+from actors.settings import MergerSettings
+from actors.system.messages import Frame
+
+if TYPE_CHECKING:
+    from actors.sources.scene_world import World
+
+Rows = npt.NDArray[np.float32]
+_VERSION = 1
+
+
+class Records:
+    """One stream's. `published_ns` is when a record was made, right before it goes out."""
+
+    def __init__(self, settings: MergerSettings, stream: str) -> None:
+        self._stages = [stage.name for stage in settings.stages]
+        self._labels = settings.labels
+        self._head = {"v": _VERSION, "run": settings.run, "stream": stream}
+        models = settings.models
+        self._emulated = any(models[stage.model].emulated for stage in settings.stages)
+        self._world = _world(settings.worlds, stream)
+
+    def end(self, frames: int) -> dict[str, Any]:
+        """The stream is over after so many frames."""
+        return {**self._head, "frames": frames}
+
+    def frame(
+        self, assembled: Assembled[Frame, Rows], rows: Rows, stages: npt.NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """A frame: rows (n, 6) as x1, y1, x2, y2 in its pixels, score, class, best first."""
+        frame = assembled.info
+        record = {
+            **self._head,
+            "seq": frame.seq,
+            "source_frame": frame.source_frame,
+            "captured_ns": frame.captured_real_ns,
+            "published_ns": time.time_ns(),
+            "size": [frame.width, frame.height],
+            "complete": not assembled.missing,
+            "missing": [
+                {"stage": self._stages[stage], "tile": index, "reason": reason}
+                for (stage, index), reason in assembled.missing.items()
+            ],
+            "detections": [
+                {
+                    "box": row[:4],
+                    "score": row[4],
+                    "class_id": int(row[5]),
+                    "label": self._labels[int(row[5])],
+                    "stage": self._stages[stage],
+                }
+                for row, stage in zip(rows.tolist(), stages.tolist(), strict=True)
+            ],
+        }
+        if self._emulated:
+            record["emulated"] = True
+        if self._world is not None:
+            record["ground_truth"] = _ground_truth(self._world, frame.source_frame)
+        return record
+
+
+def _world(worlds: Mapping[str, tuple[tuple[int, int], int]], stream: str) -> World | None:
+    """The drawn scene that the stream shows, if its truth is wanted."""
+    if stream not in worlds:
+        return None
+    # Geometry without pixels; imported here because hardly any run needs it.
+    from actors.sources.scene_world import World
+
+    return World(*worlds[stream])
+
+
+def _ground_truth(world: World, number: int) -> list[dict[str, Any]]:
+    """What is really in frame `number`; hardly visible targets have `ignore`."""
+    from actors.sources.scene_shapes import LABELS
+
+    truth = world.truth(number)
+    values = (truth.boxes, truth.class_ids, truth.visible, truth.ignored)
+    return [
+        {
+            "box": box,
+            "class_id": kind,
+            "label": LABELS[kind],
+            "visible": round(visible, 3),
+            "ignore": ignored,
+        }
+        for box, kind, visible, ignored in zip(*(v.tolist() for v in values), strict=True)
+    ]
