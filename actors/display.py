@@ -92,6 +92,8 @@ class Display:
             text = f"{name} {self._frames(name)} frames, {self._status.fps(name):.1f}/s"
             lost = self._losses(name)
             parts.append(f"{text}, {lost}" if lost else text)
+            if name in self._status.glances:
+                parts[-1] += f", sees {self._status.glances[name]}"
             if self._plan.rendering:
                 parts[-1] += f", {self._rendered(name)} rendered"
         cores = " ".join(f"{core['busy']:.0%}" for core in self._status.cores())
@@ -134,8 +136,10 @@ class Display:
         table.title = f"{self._plan.topology.run.name}" + (
             " (emulated: the cores are a stand-in)" if self._plan.emulated else ""
         )
-        for column in ("stream", "frames", "rate", "in flight", "latency p50 / p99", "lost"):
-            table.add_column(column, justify="left" if column in ("stream", "lost") else "right")
+        for column in ("stream", "frames", "rate", "in flight", "latency p50 / p99"):
+            table.add_column(column, justify="left" if column == "stream" else "right")
+        table.add_column("lost")
+        table.add_column("sees", overflow="ellipsis", no_wrap=True)
         for name, record in self._control.streams.items():
             frames = self._frames(name)
             if self._plan.rendering:
@@ -147,6 +151,7 @@ class Display:
                 str(self._control.in_flight(name)),
                 f"{record.latency_p50_us / 1000:.0f} / {record.latency_p99_us / 1000:.0f} ms",
                 self._losses(name) or "nothing",
+                self._status.glances.get(name, ""),
             )
         cores = "   ".join(
             f"core {core['core']}: {core['busy']:.0%}" for core in self._status.cores()

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_USUAL = "topology.toml"
 _EXAMPLE = """\
-example:
+examples:
+  launch                                the demo: a drawn scene and two models, until Ctrl-C
   launch topology.toml --set streams.cam0.source=street.mp4 --set models.small.path=yolov8n.onnx
   launch topology.toml --check          show the plan, start nothing
 
@@ -28,9 +30,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What is needed to run takes a good part of a second to import.
         from actors.run import launch
 
-        return launch(options.topology, options.set, options.frames, check=options.check)
+        return launch(_found(options.topology), options.set, options.frames, check=options.check)
     except KeyboardInterrupt:
         return 0
+
+
+def _found(path: Path) -> Path:
+    """The topology's file: the package's, and told so, where the usual one is not here."""
+    if path != Path(_USUAL) or path.exists():
+        return path
+    from actors.builtin import TOPOLOGY
+
+    print(f"launch: there is no {_USUAL} here; this is the demo of {TOPOLOGY}", file=sys.stderr)
+    return TOPOLOGY
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +52,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("topology", type=Path, metavar="TOPOLOGY.toml")
+    parser.add_argument(
+        "topology",
+        type=Path,
+        nargs="?",
+        default=Path(_USUAL),
+        metavar="TOPOLOGY.toml",
+        help="what runs where; absent: topology.toml, here or else the one of the package, which "
+        "shows a drawn scene and the models that come with it",
+    )
     parser.add_argument(
         "--set",
         action="append",

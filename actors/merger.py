@@ -29,13 +29,14 @@ from actors.records import Records, Rows
 from actors.resultlog import ResultLog
 from actors.settings import COLUMNS, MERGER, RENDERER, TILER, MergerSettings
 from actors.system import curve
-from actors.system.actor import Actor, ActorError
+from actors.system.actor import SUPERVISOR, Actor, ActorError
 from actors.system.linux import now_ns
 from actors.system.messages import (
     Answer,
     Begin,
     Expect,
     Frame,
+    Glance,
     Message,
     Missing,
     Published,
@@ -54,6 +55,8 @@ _LINGER_MS = 1000
 _SETTLE_NS = 1_000_000_000
 # ZeroMQ's subscribers try to connect again every 100 ms.
 _SUBSCRIBERS_NS = 1_000_000_000
+# A person reads no faster.
+_TELL_NS = 500_000_000
 # Latency percentiles are over this many frames, counted anew every so many.
 _LATENCIES = 512
 _EVERY = 16
@@ -255,6 +258,7 @@ class Stream:
         self._unsettled: Result | None = None
         self._sent_ns = 0
         self._end_sent_ns = 0
+        self._told_ns = 0
 
     def expect(self, message: Expect) -> None:
         frame = message.frame
@@ -325,6 +329,7 @@ class Stream:
         self.record.published_seq = result.frame.seq
         self.merger.record.done += 1
         self._note_latency()
+        self._tell(result)
         self._let_go(result)
 
     def _let_go(self, result: Result) -> None:
@@ -337,6 +342,14 @@ class Stream:
             self.record.finished_seq = seq
             merger.outbox.send(self.name, Published(self.name, seq))
         merger.outbox.send(TILER, Published(self.name, seq))
+
+    def _tell(self, result: Result) -> None:
+        """Let a person see what is found, now and then."""
+        now = now_ns()
+        if now - self._told_ns >= _TELL_NS:
+            self._told_ns = now
+            rows = np.frombuffer(result.rows, np.float32).reshape(-1, COLUMNS - 1)
+            self.merger.outbox.send(SUPERVISOR, Glance(self.name, self._records.glance(rows)))
 
     def _note_latency(self) -> None:
         if self.record.published % _EVERY == 0 or len(self._latencies_us) < _EVERY:

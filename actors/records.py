@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Rows = npt.NDArray[np.float32]
 _VERSION = 1
+# Classes that a glance names; more would not fit beside the rest of a terminal's line.
+_NAMED = 5
 
 
 class Records:
@@ -30,6 +33,13 @@ class Records:
         models = settings.models
         self._emulated = any(models[stage.model].emulated for stage in settings.stages)
         self._world = _world(settings.worlds, stream)
+
+    def glance(self, rows: Rows) -> str:
+        """How many there are of each class, the most frequent first, as in "3 person, 1 car"."""
+        counts = Counter(rows[:, 5].astype(int).tolist()).most_common()
+        parts = [f"{count} {self._labels[kind]}" for kind, count in counts[:_NAMED]]
+        rest = sum(count for _, count in counts[_NAMED:])
+        return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "nothing"
 
     def end(self, frames: int) -> dict[str, Any]:
         """The stream is over after so many frames."""

@@ -73,6 +73,11 @@ class Status:
             )
         )
 
+    @property
+    def glances(self) -> Mapping[str, str]:
+        """What each stream's newest frame shows, in some words."""
+        return self._supervisor.glances
+
     # ------------------------------------------------------------ rates
 
     def _seconds(self) -> float:
@@ -166,6 +171,7 @@ class Status:
             "reconnects": stream.reconnects,
             "unreadable": stream.unreadable,
             "incomplete": stream.incomplete,
+            "sees": self.glances.get(name),
             "latency_ms": {
                 "p50": stream.latency_p50_us / 1000,
                 "p99": stream.latency_p99_us / 1000,

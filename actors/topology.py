@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from actors.builtin import model_file, packaged
 from actors.checks import run_checks
 from actors.draft import Draft, source_kind
 from actors.faults import (
@@ -141,7 +142,11 @@ class Stream(Table):
 
 
 class Model(Table):
-    path: FilePath | None = key(None, "the .onnx or .rknn file")
+    path: FilePath | None = key(
+        None,
+        "the .onnx or .rknn file; without a suffix the .rknn on a board and the .onnx elsewhere; "
+        "tritile:large and tritile:small come with the package",
+    )
     runtime: Literal["onnx", "rknn", "emulated", "instant"] | None = key(
         None,
         "what computes; absent: follows from the path's suffix. emulated: a stand-in for an NPU "
@@ -297,6 +302,8 @@ def _absolute(place: Place, text: str, folder: Path) -> str | Path:
     if place[-1] == "bind":
         is_path = text.startswith("ipc://") and not text.startswith("ipc://@")
         return f"ipc://{_joined(folder, text[6:])}" if is_path else text
+    if place[-1] == "path":
+        return model_file(packaged(text) or _joined(folder, text)) if text.strip() else Path(text)
     if place[-1] != "source":
         return _joined(folder, text)
     if not text.strip() or source_kind(text) in ("camera", "network", "synthetic"):

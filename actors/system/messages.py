@@ -55,6 +55,14 @@ class Note(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Glance(Message):
+    """Actor to supervisor: what a stream's newest frame shows, in some words for a person."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Up(Message):
     """Supervisor to all: `name` is ready under this incarnation."""
 

@@ -97,3 +97,9 @@ def _celsius(root: Path) -> float | None:
             if wanted in name:
                 return _read(zone / "temp", lambda text: int(text) / 1000)
     return None
+
+
+def on_board(root: Path = Path("/")) -> bool:
+    """Whether this is a board of Rockchip's, by the device tree."""
+    names = _read(root / "proc/device-tree/compatible", str)
+    return names is not None and "rockchip,rk3" in names

@@ -26,7 +26,7 @@ from actors.system.control_block import ControlBlock
 from actors.system.events import Events
 from actors.system.linux import children_of, is_stopped, now_ns
 from actors.system.mailbox import Inbox, Outbox, Peers
-from actors.system.messages import Down, Drain, Message, Note, Ready, Stop, Up
+from actors.system.messages import Down, Drain, Glance, Message, Note, Ready, Stop, Up
 from actors.system.nursery import Nursery, NurseryError, Spec
 from actors.system.restarts import Restarts
 
@@ -69,6 +69,8 @@ class Supervisor:
         self.phase = RUNNING
         self.failure: str | None = None
         self.status: Callable[[], dict[str, Any]] = dict
+        self.glances: dict[str, str] = {}
+        """What each stream's newest frame shows, in some words."""
         self._nursery = nursery
         self._cannot_go_on = cannot_go_on
         self._nursery_losses = 0
@@ -331,6 +333,8 @@ class Supervisor:
                 child.last_error = message.text
             level = "error" if message.level == "fatal" else message.level
             self.events.add(message.name, level, message.kind, message.text)
+        elif isinstance(message, Glance) and message.stream in self.control.streams:
+            self.glances[message.stream] = message.text
 
     def _ready(self, child: Child) -> None:
         child.enter(states.RUNNING, now_ns())
