@@ -32,22 +32,6 @@ def check_not_empty(draft: Draft) -> Iterator[Finding]:
             yield (), f"no {table}: add a [{table}.NAME] table with {required}"
 
 
-def _to_be_given(draft: Draft) -> list[Place]:
-    """Where the file says "?": a value that only who runs it can know."""
-    return [place for place, written in draft.written.items() if written == "?"]
-
-
-def check_given(draft: Draft) -> Iterator[Finding]:
-    """All that is still to be given, in one line that shows the command."""
-    examples = {"source": "VIDEO.mp4", "path": "MODEL.onnx", "labels": "LABELS.txt"}
-    options = [
-        f"--set {dotted(place)}={examples.get(str(place[-1]), 'FILE')}"
-        for place in _to_be_given(draft)
-    ]
-    if options:
-        yield (), f"yours to give: launch {draft.file.name} {' '.join(options)}"
-
-
 def check_names(draft: Draft) -> Iterator[Finding]:
     """Names go into socket files, topics and `--set`."""
     named: list[tuple[Place, str]] = [(("run", "name"), draft.tables.run.name)]
@@ -158,7 +142,6 @@ def check_models_are_held(draft: Draft) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
-    check_given,
     check_not_empty,
     check_names,
     check_actor_names,
@@ -179,7 +162,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
 
 def run_checks(draft: Draft) -> Iterator[Finding]:
     """What the checks find, one fault a place, none at a key where pydantic found one already."""
-    told = set(_to_be_given(draft))
+    told: set[Place] = set()
     for check in CHECKS:
         for place, problem in check(draft):
             if not place or (place not in told and (len(place) < 3 or draft.sound(*place))):

@@ -37,6 +37,8 @@ _HANG_NS = 1_500_000_000
 _FIRST_BEAT_NS = 5 * _SECOND
 # Loading a large model on a busy board takes seconds.
 _START_NS = 60 * _SECOND
+# An actor that was ready for so long did not fail to start.
+_LIVED_NS = 10 * _SECOND
 _DRAIN_NS = 2 * _SECOND
 # After the drain: closing a video file and letting the last results travel.
 _CLOSE_NS = 5 * _SECOND
@@ -191,6 +193,7 @@ class Supervisor:
         now = now_ns()
         child.incarnation += 1
         child.condemned = None
+        child.ready_ns = 0
         record = self.control.actors[child.name]
         record.incarnation = child.incarnation
         record.heartbeat_ns = 0
@@ -290,7 +293,10 @@ class Supervisor:
 
     def _schedule(self, child: Child, asked: bool, now: int) -> None:
         """Set the time of the next start, or give the actor up."""
-        progressed = asked or self.control.actors[child.name].done > child.done_at_start
+        # Who has nothing to do, a camera being away, has not failed for that.
+        lived = child.ready_ns > 0 and now - child.ready_ns >= _LIVED_NS
+        worked = self.control.actors[child.name].done > child.done_at_start
+        progressed = asked or lived or worked
         delay = child.policy.died(progressed)
         child.restarts += 1
         if delay is not None:
@@ -337,7 +343,8 @@ class Supervisor:
             self.glances[message.stream] = message.text
 
     def _ready(self, child: Child) -> None:
-        child.enter(states.RUNNING, now_ns())
+        child.ready_ns = now_ns()
+        child.enter(states.RUNNING, child.ready_ns)
         self._peers.up(child.name, child.incarnation)
         self._tell_running(child, Up(child.name, child.incarnation))
         for other in self.children.values():
