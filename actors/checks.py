@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from actors import checks_outside as outside
 from actors.draft import Draft
-from actors.faults import Finding, Place, dotted, show, unknown
+from actors.faults import Finding, Place, show, unknown
 
 # Streams and workers are actors and share one space of names with these.
 RESERVED_NAMES = ("tiler", "merger", "renderer", "supervisor", "control")
