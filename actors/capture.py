@@ -216,7 +216,9 @@ class FileCapture(Capture):
         start = self.stream.last_source_frame + 1
         try:
             # Deep in a long video, the exact frame may have to be decoded up to.
-            opening = partial(open_source, settings.source, start=start, loop=settings.loop)
+            opening = partial(
+                open_source, settings.source, start=start, loop=settings.loop, ask=settings.ask
+            )
             self.source = self.patiently(opening, _OPEN_SECONDS, "opening the source")
         except SourceError as error:
             raise ActorError(str(error)) from None

@@ -1,4 +1,4 @@
-"""Where pixels come from: video files, images, cameras and network streams.
+"""Where pixels come from: video files, images, cameras, network streams and a drawn scene.
 
 A file decodes one frame after another into memory that the caller owns (a frame slot), and can be
 continued at any frame, exactly (`open_source`). A live source does not wait: it is read on a thread
@@ -99,25 +99,25 @@ def inspect(source: str, ask: Ask = Ask()) -> SourceInfo:
         from actors.sources.live import look
 
         return look(shown(source), _connector(source, ask))
-    opened = open_source(source)
+    opened = open_source(source, ask=ask)
     opened.close()
     return opened.info
 
 
-def open_source(source: str, *, start: int = 0, loop: bool = False) -> Source:
-    """Opens a video file, a folder or a glob of images.
+def open_source(source: str, *, start: int = 0, loop: bool = False, ask: Ask = Ask()) -> Source:
+    """Opens a video file, a folder or a glob of images, or the drawn scene ("synthetic").
 
     `start` continues at that frame, with the very pixels that reading from 0 would have given;
-    in a long video this may take seconds. `loop` starts at 0 again after the end, for ever.
+    in a long video this may take seconds. `loop` starts at 0 again after the end, for ever; the
+    drawn scene has no end. `ask` is for the drawn scene.
     Raises SourceError when the source cannot be used.
     """
     if not source:
         raise SourceError("the source is empty; give a video file, a folder or a glob of images")
-    if source == "synthetic":
-        raise SourceError(
-            "synthetic: drawn scenes are not supported yet; give a video file, a folder or a glob "
-            "of images"
-        )
+    if kind_of(source) == "synthetic":
+        from actors.sources.synthetic import SyntheticSource
+
+        return SyntheticSource(ask, start=start)
     quieten()
     if kind_of(source) == "images":
         from actors.sources.images import ImageSource
@@ -162,7 +162,9 @@ def shown(source: str) -> str:
 
 
 def kind_of(source: str) -> str:
-    """ "camera", "network", "images" or "video", by the look of the name and by what lies there."""
+    """ "camera", "network", "synthetic", "images" or "video", by its name and what lies there."""
+    if source == "synthetic":
+        return "synthetic"
     if "://" in source:
         return "network"
     if source.startswith("/dev/"):

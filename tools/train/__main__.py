@@ -1,0 +1,183 @@
+"""Train the two models that come with the project, on the synthetic scene, on a CPU.
+
+    python -m tools.train large --out models
+    python -m tools.train score models/small.onnx small
+    python -m tools.train calibration pictures --count 60
+
+`large` learns trucks, buses and cars on whole frames, `small` people, dogs and cones on native
+tiles. Needs PyTorch (a CPU build will do) and onnx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from actors.runtimes import ComputeError
+from actors.sources.scene import Scene
+from actors.vision.cutting import Cutter
+from actors.vision.tiling import View, plan
+from tools.train.data import FRAME, MODEL, SUBJECTS, TRAINING_SEEDS, Pool, Subject
+from tools.train.score import Detector, Tally, score
+
+_FRAMES = (40, 171, 303, 512)
+_LEVELS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
+_VIEWS = {"frame": View("frame"), "tiles": View("tiles"), "overlap": View("tiles", 0.1)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command's entry."""
+    options = _parser().parse_args(argv)
+    cv2.setNumThreads(1)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except (OSError, ComputeError) as error:
+        print(f"train: {error}", file=sys.stderr)
+    except ImportError as error:
+        print(
+            f"train: {error}; training needs PyTorch and onnx: pip install torch onnx",
+            file=sys.stderr,
+        )
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.train",
+        description=__doc__.splitlines()[0] if __doc__ else None,
+        epilog="example: python -m tools.train small --out models",
+    )
+    commands = parser.add_subparsers(required=True, metavar="large | small | score | calibration")
+    for name, steps, batch in (("large", 2400, 8), ("small", 2400, 16)):
+        command = commands.add_parser(name, help=f"train the {name} model")
+        command.set_defaults(run=partial(_train, SUBJECTS[name]))
+        command.add_argument("--out", type=Path, required=True, help="folder for the .onnx file")
+        command.add_argument("--pool", type=Path, help="folder for pictures (default: in --out)")
+        command.add_argument("--scenes", type=_count, default=130, help="how many to learn from")
+        command.add_argument("--steps", type=_count, default=steps)
+        command.add_argument("--batch", type=_count, default=batch)
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--float32", action="store_true", help="do not compute in bfloat16")
+    command = commands.add_parser("score", help="recall and precision on scenes never trained on")
+    command.set_defaults(run=_score)
+    command.add_argument("model", type=Path)
+    command.add_argument("subject", choices=SUBJECTS)
+    command.add_argument("--view", choices=_VIEWS, help="default: frame for large, tiles for small")
+    command.add_argument("--seeds", type=_count, default=12, help="scenes 0 to this")
+    command.add_argument("--json", action="store_true")
+    command = commands.add_parser("calibration", help="pictures to calibrate int8 with")
+    command.set_defaults(run=_calibrate)
+    command.add_argument("folder", type=Path)
+    command.add_argument("--count", type=_count, default=60, help="pictures for each model")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: at least 1")
+    return value
+
+
+def _train(subject: Subject, options: argparse.Namespace) -> int:
+    from tools.train.exporting import export
+    from tools.train.training import Recipe, train
+
+    path: Path = options.out / f"{subject.name}.onnx"
+    _tell(f"{subject.name}: rendering {options.scenes} scenes, unless they are there")
+    samples = Pool(options.pool or options.out / "pool", subject, options.scenes)
+    recipe = Recipe(options.steps, options.batch, options.seed, half=not options.float32)
+    _tell(f"{subject.name}: {len(samples)} pictures, {recipe}")
+    save = partial(export, labels=subject.labels)
+    network = train(
+        samples,
+        len(subject.labels),
+        recipe,
+        _tell,
+        lambda now: save(now, path=path.with_suffix(".partial.onnx")),
+    )
+    save(network, path=path)
+    path.with_suffix(".partial.onnx").unlink(missing_ok=True)
+    _tell(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB")
+    _print(subject, {view: _measure(path, subject, view, 12) for view in _views(subject)})
+    return 0
+
+
+def _views(subject: Subject) -> tuple[str, ...]:
+    return ("frame",) if subject.name == "large" else ("tiles", "overlap", "frame")
+
+
+def _measure(path: Path, subject: Subject, view: str, seeds: int) -> Tally:
+    return score(Detector(path, subject), subject, _VIEWS[view], range(seeds), _FRAMES)
+
+
+def _score(options: argparse.Namespace) -> int:
+    subject = SUBJECTS[options.subject]
+    views = (options.view,) if options.view else _views(subject)
+    tallies = {view: _measure(options.model, subject, view, options.seeds) for view in views}
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    view: {
+                        "targets": tally.asked,
+                        "levels": [
+                            dict(zip(("conf", "recall", "precision"), (conf, *tally.at(conf)),
+                                     strict=True))
+                            for conf in _LEVELS
+                        ],
+                    }
+                    for view, tally in tallies.items()
+                }
+            )
+        )  # fmt: skip
+    else:
+        _print(subject, tallies)
+    return 0
+
+
+def _print(subject: Subject, tallies: dict[str, Tally]) -> None:
+    table = Table("view", "confidence", "recall", "precision", title=f"{subject.name} targets")
+    for view, tally in tallies.items():
+        for conf in _LEVELS:
+            recall, precision = tally.at(conf)
+            table.add_row(view, f"{conf:.2f}", f"{recall:.3f}", f"{precision:.3f}")
+        table.add_section()
+    Console().print(table)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    """Letterboxed frames and native tiles as the pipeline cuts them, from scenes trained on."""
+    cutter = Cutter()
+    frame = np.empty((FRAME[1], FRAME[0], 3), np.uint8)
+    image = np.empty((MODEL[1], MODEL[0], 3), np.uint8)
+    for name, view in (("large", View("frame")), ("small", View("tiles"))):
+        folder = options.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        tiles = plan(view, FRAME, MODEL)
+        for index in range(options.count):
+            if index % 6 == 0:
+                scene = Scene(FRAME, TRAINING_SEEDS + index // 6)
+            scene.frame(101 * index, frame)
+            cutter.cut(frame, tiles[index % len(tiles)], image, "bgr")
+            cv2.imwrite(str(folder / f"{index:04}.png"), image)
+        print(f"written: {options.count} pictures in {folder}")
+    return 0
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
