@@ -89,7 +89,7 @@ def check_rknn_models(draft: Draft) -> Iterator[Finding]:
     """What a converted model holds already."""
     for name, model in draft.tables.models.items():
         for key in ("mean", "std"):
-            if model.runtime == "rknn" and key in model.model_fields_set:
+            if model.runtime in ("rknn", "simulator") and key in model.model_fields_set:
                 problem = f"a .rknn has its own {key} inside; remove it here, convert with it"
                 yield ("models", name, key), problem
 

@@ -98,6 +98,7 @@ class Display:
                 parts[-1] += f", {self._rendered(name)} rendered"
         cores = " ".join(f"{core['busy']:.0%}" for core in self._status.cores())
         label = "emulated cores" if self._plan.emulated else "cores"
+        label = "simulated cores" if self._plan.simulated else label
         return " | ".join([*parts, f"{label} {cores}"])
 
     def _frames(self, name: str) -> str:
@@ -136,6 +137,7 @@ class Display:
         table.title = f"{self._plan.topology.run.name}" + (
             " (emulated: the cores are a stand-in)" if self._plan.emulated else ""
         )
+        table.title += " (simulated: the rate is no board's)" if self._plan.simulated else ""
         for column in ("stream", "frames", "rate", "in flight", "latency p50 / p99"):
             table.add_column(column, justify="left" if column == "stream" else "right")
         table.add_column("lost")

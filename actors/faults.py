@@ -363,7 +363,7 @@ def model_problem(path: Path, written: str, runtime: str) -> str | None:
     with path.open("rb") as file:
         start = file.read(4)
     name = show(written)
-    if runtime == "rknn":
+    if runtime in ("rknn", "simulator"):
         return None if start == b"RKNN" else f"{name} is no .rknn file; convert the model again"
     if start == b"RKNN":
         return f'{name} is an .rknn file and runtime "{runtime}" reads .onnx; give the .onnx'

@@ -33,9 +33,9 @@ from actors.vision.tiling import View, plan
 
 # Contexts by kind of runtime. Measured for the NPU's (emulated, 13.6 ms a tile): one keeps the core
 # 88 % busy, two 97 %. On a CPU the call itself is the work, and a second would only share the core.
-_CONTEXTS = {"onnx": 1, "rknn": 2, "emulated": 2, "instant": 1}
+_CONTEXTS = {"onnx": 1, "rknn": 2, "simulator": 1, "emulated": 2, "instant": 1}
 # Tiles that wait in the worker beside those in its contexts, so that the next is always at hand.
-_WAITING = {"onnx": 1, "rknn": 2, "emulated": 2, "instant": 3}
+_WAITING = {"onnx": 1, "rknn": 2, "simulator": 1, "emulated": 2, "instant": 3}
 # Frames beside those whose tiles are with the workers: one being filled, one being merged, one
 # published but not settled, and one between two of the processes. A renderer has two more: one that
 # it draws, one that waits for the next to be in the file.
@@ -113,6 +113,10 @@ class Plan:
     @property
     def emulated(self) -> bool:
         return any(self.models[stage.model].emulated for stage in self.stages)
+
+    @property
+    def simulated(self) -> bool:
+        return any(self.models[stage.model].simulated for stage in self.stages)
 
     def videos(self) -> dict[str, Path]:
         """The annotated video of each stream: with several, the stream's name is added."""

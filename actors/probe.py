@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -106,13 +107,15 @@ def _head(model: Model, file: ModelFile, labels: int) -> HeadDescription:
     if model.runtime == "instant":
         # It answers in a known layout, but with a few candidates where a real one has thousands.
         return HeadDescription("yolov8-stock", labels, logits=False, order=(0,))
-    return identify(
+    found = identify(
         file.shapes,
         file.size,
         classes=labels or None,
-        name=model.head,
+        name=model.head or file.head,
         samples=file.samples or None,
     )
+    told = file.logits if model.head in (None, file.head) else None
+    return found if told is None else replace(found, logits=told)
 
 
 def _misplaced(name: str, file: ModelFile, topology: Topology) -> Iterator[Fault]:

@@ -220,6 +220,8 @@ class Painter:
             parts.append("INCOMPLETE")
         if any(model.emulated for model in self._settings.models.values()):
             parts.append("emulated")
+        if any(model.simulated for model in self._settings.models.values()):
+            parts.append("simulated")
         return "  ".join(parts)
 
     def _tiles(self, size: Size) -> tuple[Tile, ...]:

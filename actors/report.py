@@ -25,6 +25,7 @@ def plan_lines(plan: Plan) -> list[str]:
         lines.append(f"  {plan.jobs(name)} jobs a frame, {plan.slots[name]} frame slots")
     for model in plan.models.values():
         note = " (EMULATED: a stand-in that takes a core's time)" if model.emulated else ""
+        note = " (SIMULATED: the board's numbers at a PC's pace)" if model.simulated else note
         latency = f", {model.latency_ms:g} ms" if model.latency_ms is not None else ""
         lines.append(
             f"model {model.name}: {model.runtime}, {model.size[0]}x{model.size[1]}, "
@@ -107,4 +108,6 @@ def summary(plan: Plan, control: ControlBlock) -> list[str]:
         lines.append(f"records in {plan.topology.results.jsonl}")
     if plan.emulated:
         lines.append("the cores were emulated: rates are a stand-in's, detections mean nothing")
+    if plan.simulated:
+        lines.append("the cores were simulated: detections are the board's, rates are not")
     return lines

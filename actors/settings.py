@@ -51,6 +51,11 @@ class ModelSettings:
         """Whether its numbers are a stand-in's, not a real inference's."""
         return self.runtime in ("emulated", "instant")
 
+    @property
+    def simulated(self) -> bool:
+        """Whether its detections are the board's and its rate is not."""
+        return self.runtime == "simulator"
+
 
 @dataclass(frozen=True)
 class StageSettings:

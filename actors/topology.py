@@ -147,7 +147,7 @@ class Model(Table):
         "the .onnx or .rknn file; without a suffix the .rknn on a board and the .onnx elsewhere; "
         "tritile:large and tritile:small come with the package",
     )
-    runtime: Literal["onnx", "rknn", "emulated", "instant"] | None = key(
+    runtime: Literal["onnx", "rknn", "simulator", "emulated", "instant"] | None = key(
         None,
         "what computes; absent: follows from the path's suffix. emulated: a stand-in for an NPU "
         "core; instant: a stand-in that needs no file and no time, to measure all the rest",

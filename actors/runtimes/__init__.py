@@ -41,7 +41,8 @@ class ModelFile:
 
     `size` is (width, height) of the input; `shapes` are the outputs' shapes as really returned.
     `samples` is empty where the file was not run. `color` is the order of channels that it takes,
-    `chip` the one that it was made for and `cores` that one's NPU cores, where it says so.
+    `chip` the one that it was made for and `cores` that one's NPU cores, where it says so. `head`
+    and whether its scores are `logits` are known where its converter wrote them down.
     """
 
     size: tuple[int, int]
@@ -51,6 +52,8 @@ class ModelFile:
     color: Literal["rgb", "bgr"] | None = None
     chip: str | None = None
     cores: int | None = None
+    head: str | None = None
+    logits: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ def open_runtime(spec: RuntimeSpec) -> Runtime:
         from actors.runtimes.rknn import RknnRuntime
 
         return RknnRuntime(spec)
+    if spec.kind == "simulator":
+        from actors.runtimes.simulator import SimulatorRuntime
+
+        return SimulatorRuntime(spec)
     raise ComputeError(f"no runtime named {spec.kind!r}")
 
 
@@ -106,6 +113,10 @@ def inspect(kind: str, path: str, size: tuple[int, int]) -> ModelFile:
         from actors.runtimes.rknn_file import inspect_rknn
 
         return inspect_rknn(path)
+    if kind == "simulator":
+        from actors.runtimes.simulator import inspect_simulator
+
+        return inspect_simulator(path)
     from actors.runtimes.onnx import inspect_onnx
 
     return inspect_onnx(path)
@@ -128,5 +139,6 @@ def kinds() -> Mapping[str, tuple[str, ...]]:
         "onnx": ("onnxruntime",),
         "emulated": ("onnxruntime",),
         "instant": (),
+        "simulator": (),
         "rknn": tuple(vendor) if "rknnlite.api" in vendor else (),
     }

@@ -15,11 +15,11 @@ import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from actors.runtimes import ComputeError, ModelFile, Tensor
+from actors.runtimes import ComputeError, ModelFile, Tensor, rknn_description
 
 CHIP_CORES: Mapping[str, int] = {
     "rk3588": 3,
@@ -159,18 +159,23 @@ def inspect_rknn(path: str) -> ModelFile:
 
     It is not run. What a trial run is for, telling logits from probabilities, the quantised
     ranges tell where boxes and scores are tensors of their own: the samples then hold nothing but
-    each tensor's least and greatest value.
+    each tensor's least and greatest value. What the converter wrote beside the file goes before
+    both.
     """
     file = read(path)
     size = file.size
+    told = rknn_description.read(Path(path))
+    color: Literal["rgb", "bgr"] | None = "rgb" if file.swaps_channels else None
     return ModelFile(
         size=size,
         shapes=tuple(file.outputs.values()),
-        labels=(),
+        labels=told.labels if told else (),
         samples=_samples(file),
-        color="rgb" if file.swaps_channels else None,
+        color=told.color if told else color,
         chip=file.chips[0] if file.chips else None,
         cores=CHIP_CORES.get(file.chips[0]) if file.chips else None,
+        head=told.head if told else None,
+        logits=told.logits if told else None,
     )
 
 

@@ -1,0 +1,231 @@
+"""From a user's ONNX file to the one that the toolkit is given: recognised, cut, lowered, proved.
+
+Recognition is the project's own (`actors.vision.heads`), so what a decoder will make of the .rknn
+is known before the build. After a cut the shorter model is run beside the whole one on a real
+image, and must find the same boxes: a cut in the wrong place is found here, not on the board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from actors.faults import file_problem, model_problem
+from actors.runtimes import ComputeError, ModelFile, RuntimeSpec, Tensor, inspect, open_runtime
+from actors.vision.cutting import Image
+from actors.vision.heads import HeadDescription, UnknownHeadError, build, convention, identify
+from tools.convert.errors import ConvertError
+from tools.convert.graph import NEWEST_OPSET, Graph, cut, find_cut, joins_kinds, lower_opset
+from tools.convert.labelled import Model
+
+_SURE = 0.25
+# Between two runs of the same arithmetic; a wrong cut is off by far more.
+_PIXELS, _SCORE = 1.0, 0.01
+# Ultralytics' export with the selection inside: x1, y1, x2, y2, score, class of the best 300.
+_SELECTED = 6
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What the user states of the input; None: found out."""
+
+    head: str | None = None
+    labels: tuple[str, ...] = ()
+    color: Literal["rgb", "bgr"] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What goes to the toolkit. `remarks` tell what was done, `warnings` what to expect."""
+
+    path: Path
+    source: Path
+    model: Model
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
+    changed: bool
+    """It is not the graph of the source: something can have gone wrong."""
+
+
+def prepare(source: Path, given: Convention, folder: Path) -> Prepared:
+    """Recognise a model and write what the toolkit shall read into `folder`.
+
+    Raises ConvertError, in one sentence, for whatever is no detection model that can be converted.
+    """
+    if problem := file_problem(source, str(source)) or model_problem(source, str(source), "onnx"):
+        raise ConvertError(problem)
+    whole = _inspect(source)
+    labels = given.labels or whole.labels
+    loaded = _load(source)
+    graph = Graph(loaded, whole.size)
+    head, problem = _identify(whole, labels, given.head)
+    classes = head.classes if head else len(labels) or None
+    found = find_cut(graph, classes)
+    remarks, warnings = list[str](), list[str]()
+    if found is None and head is None:
+        raise ConvertError(f"{source.name}: {problem}")
+    if found is not None:
+        graph = Graph(cut(graph, found.outputs), whole.size)
+        remarks.append(found.remark)
+    elif head is not None:
+        remarks.append(f"left as it is: {len(graph.outputs)} outputs, head {head.name}")
+    if mixed := joins_kinds(graph):
+        warnings.append(mixed)
+    path = folder / "prepared.onnx"
+    remarks += _write(graph, path)
+    shorter = whole if found is None else _inspect(path)
+    head, problem = _identify(shorter, labels, given.head)
+    if head is None:
+        raise ConvertError(f"{source.name}: {problem}")
+    color, divisor = convention(head.name)
+    model = Model(
+        size=whole.size,
+        color=given.color or ("bgr" if color == "bgr" else "rgb"),
+        head=head,
+        labels=labels,
+    )
+    if not labels:
+        warnings.append("no class names found, classes will be numbered; give --labels FILE")
+    return Prepared(
+        path=path,
+        source=source,
+        model=model,
+        mean=given.mean or (0.0, 0.0, 0.0),
+        std=given.std or (divisor, divisor, divisor),
+        remarks=tuple(remarks),
+        warnings=tuple(warnings),
+        changed=found is not None or graph.opset > NEWEST_OPSET,
+    )
+
+
+def _inspect(path: Path) -> ModelFile:
+    try:
+        return inspect("onnx", str(path), (0, 0))
+    except ComputeError as error:
+        raise ConvertError(f"{path.name}: {error}") from None
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    model = onnx.load(str(path))
+    kind = model.graph.input[0].type.tensor_type.elem_type
+    if kind != onnx.TensorProto.FLOAT:
+        name = onnx.TensorProto.DataType.Name(kind).lower()
+        raise ConvertError(
+            f"{path.name}: its input is {name}; the toolkit needs float32, export it without half "
+            "precision or quantisation"
+        )
+    # The toolkit makes its input of an image whose channels come first in the ONNX file.
+    if model.graph.input[0].type.tensor_type.shape.dim[1].dim_value != 3:
+        raise ConvertError(
+            f"{path.name}: its channels come last; export it with the input (1, 3, height, width)"
+        )
+    return model
+
+
+def _identify(
+    file: ModelFile, labels: Sequence[str], name: str | None
+) -> tuple[HeadDescription | None, str]:
+    """The head, or None and why."""
+    try:
+        found = identify(
+            file.shapes,
+            file.size,
+            classes=len(labels) or None,
+            name=name,
+            samples=file.samples or None,
+        )
+    except UnknownHeadError as error:
+        return None, str(error)
+    return found, ""
+
+
+def _write(graph: Graph, path: Path) -> list[str]:
+    """Write it in an opset that the toolkit reads; what there is to tell."""
+    before = graph.opset
+    try:
+        lowered = lower_opset(graph)
+        onnx.save(lowered, str(path))
+    except Exception as error:
+        # The version converter raises RuntimeError, ConvertError and others, for single operators.
+        raise ConvertError(
+            f"it is of opset {before}, and cannot be written in one that the toolkit reads "
+            f"({str(error).splitlines()[0]}); export it with opset 12 to 19"
+        ) from None
+    after = Graph(lowered, graph.size).opset
+    return [] if after == before else [f"opset {before} converted down to {after}"]
+
+
+def prove(prepared: Prepared, pixels: Image, threads: int) -> str:
+    """Run the whole model and the prepared one on an image; what came of it, if they differ.
+
+    Raises ConvertError where they do not find the same.
+    """
+    if not prepared.changed:
+        return ""
+    whole = _outputs(prepared, prepared.source, pixels, threads)
+    shorter = _outputs(prepared, prepared.path, pixels, threads)
+    rows = build(prepared.model.head, prepared.model.size)(shorter, _SURE)
+    expected = _expected(prepared, whole)
+    if expected is None:
+        return "the cut was not compared with the whole model: its own output is of no known head"
+    if len(expected) and not _agree(expected, rows):
+        raise ConvertError(
+            f"{prepared.source.name}: the model finds {len(expected)} boxes whole, and other ones "
+            f"({len(rows)}) as it would be converted (anchors of its own?); export it as the "
+            "vendor's model zoo does"
+        )
+    return f"finds the same {len(rows)} boxes as the whole model in a calibration image"
+
+
+def _outputs(prepared: Prepared, path: Path, pixels: Image, threads: int) -> Sequence[Tensor]:
+    spec = RuntimeSpec(
+        "onnx",
+        str(path),
+        prepared.model.size,
+        prepared.mean,
+        prepared.std,
+        threads,
+        None,
+        None,
+    )
+    runtime = open_runtime(spec)
+    try:
+        return [np.array(output) for output in runtime.run(pixels)]
+    finally:
+        runtime.close()
+
+
+def _expected(prepared: Prepared, outputs: Sequence[Tensor]) -> npt.NDArray[np.float32] | None:
+    model = prepared.model
+    shapes = tuple(output.shape for output in outputs)
+    if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][2] == _SELECTED:
+        rows: npt.NDArray[np.float32] = outputs[0][0]
+        return rows[rows[:, 4] >= _SURE]
+    head, _ = _identify(ModelFile(model.size, shapes, (), tuple(outputs)), model.labels, None)
+    if head is None:
+        return None
+    decode = build(replace(head, classes=model.head.classes), model.size)
+    return decode(outputs, _SURE)
+
+
+def _agree(expected: npt.NDArray[np.float32], rows: npt.NDArray[np.float32]) -> bool:
+    """Whether each expected row has one that is the same; others may come beside a selection."""
+    if not len(rows):
+        return False
+    far = np.abs(expected[:, None, :4] - rows[None, :, :4]).max(axis=2) > _PIXELS
+    other = np.abs(expected[:, None, 4] - rows[None, :, 4]) > _SCORE
+    unlike = expected[:, None, 5] != rows[None, :, 5]
+    met = ~(far | other | unlike)
+    # A score that lies on the threshold may fall on either side of it.
+    sure = expected[:, 4] >= _SURE + _SCORE
+    return bool(met[sure].any(axis=1).all())

@@ -1,0 +1,99 @@
+"""The report and the result of a build for a person at a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from actors.runtimes.rknn_description import path_of
+from tools.convert.builds import Built
+from tools.convert.comparison import Comparison, Entry, worst
+from tools.convert.progress import say
+from tools.scoring import SIZE_NAMES
+
+
+def print_built(console: Console, output: Path, built: Built) -> None:
+    """What was written, fused, and left to the CPU."""
+    size = output.stat().st_size / 1e6
+    say(
+        console,
+        f"{output}: {size:.1f} MB in {built.seconds:.0f} s, described in {path_of(output).name}",
+    )
+    say(console, f"  fused: {fused_text(built)}")
+    say(console, f"  on the CPU: {cpu_text(built)}")
+    if built.choice.quantised and built.floats:
+        say(console, f"  in float16: {built.floats} of {len(built.layers)} operators")
+
+
+def fused_text(built: Built) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in built.fused.items()) or "nothing"
+
+
+def cpu_text(built: Built) -> str:
+    """Operators that fell back, by name."""
+    names = [f"{layer.kind} {layer.name}".strip() for layer in built.on_cpu]
+    return ", ".join(names) or "nothing"
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def cells(entry: Entry, comparison: Comparison) -> list[str]:
+    """One row: name, mAP, loss, AP50, AP75, by size, drift, lost, MB, MB moved, seconds."""
+    scores, built, drift = entry.scores, entry.built, entry.drift
+    by_size = [figure(scores.by_size.get(name)) for name in SIZE_NAMES]
+    row = [entry.name, figure(scores.map), f"{-comparison.loss(entry):+.3f}"]
+    row += [figure(scores.ap50), figure(scores.ap75), *by_size]
+    if built is None or drift is None or entry.bytes is None:
+        return [*row, *["-"] * 6]
+    return [
+        *row,
+        f"{drift.mean:+.3f}",
+        f"{drift.lost} of {len(drift.pairs)}",
+        f"{entry.bytes / 1e6:.2f}",
+        f"{built.megabytes:.0f}",
+        f"{built.cycles / 1e6:.2f}",
+        f"{built.seconds:.0f}",
+    ]
+
+
+COLUMNS = (
+    *("build", "mAP", "change", "AP50", "AP75", *SIZE_NAMES),
+    *("score drift", "lost", "MB", "MB moved", "M cycles", "s to build"),
+)
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """The table, the worst layers, and the verdict."""
+    table = Table(
+        title=f"{comparison.model} for {comparison.target.upper()}, {comparison.images} images, "
+        "simulated (accuracy is the board's, speed is not measured)"
+    )
+    for number, column in enumerate(COLUMNS):
+        table.add_column(column, justify="right" if number else "left")
+    table.add_row(*cells(comparison.reference, comparison))
+    chosen = comparison.recommended
+    for entry in (*comparison.entries, *comparison.alternatives):
+        style = "green" if entry is chosen else None
+        table.add_row(*cells(entry, comparison), style=style)
+    console.print(table)
+    for name, reason in comparison.failures:
+        say(console, f"{name}: {reason}")
+    layers = Table(title="layers furthest from float (cosine: 1 is equal)")
+    for column in ("layer", "kind", "alone", "up to it"):
+        layers.add_column(column)
+    for one in worst(comparison.deviations, 8):
+        layers.add_row(one.name, one.kind, f"{one.alone:.5f}", f"{one.up_to_it:.5f}")
+    console.print(layers)
+    best = comparison.best
+    if best is not None and best.built is not None:
+        say(console, f"fused: {fused_text(best.built)}")
+        say(console, f"on the CPU: {cpu_text(best.built)}")
+    for warning in comparison.warnings:
+        say(console, f"warning: {warning}", style="yellow")
+    style = "bold green" if comparison.holds else "bold red"
+    console.print(Panel(comparison.verdict, style=style))
