@@ -438,8 +438,8 @@ MODELS = [
          large('path = "models/large.onnx"\nruntime = "emulated"\nlatency = 13.6'),
          'models.large.latency: unknown key "latency"; did you mean "latency_ms"?'),
     case("runtime-misspelt", large('runtime = "instnat"\nsize = [640, 640]'),
-         'models.large.runtime: runtime must be "onnx", "rknn", "emulated" or "instant", got '
-         '"instnat"; did you mean "instant"?'),
+         'models.large.runtime: runtime must be "onnx", "rknn", "simulator", "emulated" or '
+         '"instant", got "instnat"; did you mean "instant"?'),
     case("instant-with-a-file", large('path = "models/large.onnx"\nruntime = "instant"'),
          'models.large.path: runtime "instant" reads no file; remove path'),
     case("size-with-a-file", large('path = "models/large.onnx"\nsize = [640, 640]'),

@@ -126,7 +126,7 @@ def test_one_pass_gives_what_plain_loops_give_at_every_threshold(
     )
     verdicts = judge([frame], iou)
     for score in (0.0, 0.2, 0.3, 0.6):
-        for low, high in [(0.0, np.inf), *ranges((35.0, 70.0)).values()]:
+        for low, high in [(0.0, np.inf), *ranges((20.0, 40.0)).values()]:
             wanted = plainly(frame, iou, score, low, high)
             assert count(verdicts, score, low, high) == wanted
 
@@ -193,13 +193,13 @@ def test_of_nothing_there_is_no_share() -> None:
 def test_map_of_a_case_reckoned_by_hand() -> None:
     """Right, wrong, right by score: precision 1 up to recall 1/2, and 2/3 up to 1."""
     truth = targets([(0, 0, 40, 40), (100, 0, 140, 40)])
-    # The second meets its target at IoU 31 / 40 = 0.775: at six of the ten thresholds.
-    hits = found([(0, 0, 40, 40), (300, 0, 340, 40), (100, 0, 131, 40)], [0.9, 0.8, 0.7])
+    # The second meets its target at IoU 29 / 40 = 0.725: at five of the ten thresholds.
+    hits = found([(0, 0, 40, 40), (300, 0, 340, 40), (100, 0, 129, 40)], [0.9, 0.8, 0.7])
     both, first = (51 + 50 * 2 / 3) / 101, 51 / 101
     measured = coco_map([truth], [hits])
     assert measured.ap50 == pytest.approx(both)
-    assert measured.ap75 == pytest.approx(both)
-    assert measured.map == pytest.approx((6 * both + 4 * first) / 10)
+    assert measured.ap75 == pytest.approx(first)
+    assert measured.map == pytest.approx((5 * both + 5 * first) / 10)
     assert measured.by_size == {"small": None, "medium": measured.map, "large": None}
 
 

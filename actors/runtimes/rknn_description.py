@@ -40,6 +40,8 @@ class RknnDescription:
     dtype: str
     floating: tuple[str, ...]
     """Tensors that stay float16 in a quantised model."""
+    hybrid: str
+    """How they were chosen: none, a number, analysis, or by the toolkit, which names none."""
     calibration_images: int
     toolkit: str
     source: str
@@ -131,6 +133,7 @@ def _parse(values: Mapping[str, Any]) -> RknnDescription:
         method=values["method"],
         dtype=str(values["dtype"]),
         floating=tuple(map(str, values["floating"])),
+        hybrid=str(values["hybrid"]),
         calibration_images=int(values["calibration_images"]),
         toolkit=str(values["toolkit"]),
         source=str(values["source"]),

@@ -8,7 +8,6 @@ numbers are the board's; its speed is not (YOLOv8n at 640: some 0.3 s a tile).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from actors.runtimes.rknn_description import RknnDescription, kept_build_of, rea
 from actors.runtimes.rknn_file import inspect_rknn
 from actors.runtimes.toolkit import Toolkit, environment, interpreter
 
+_LONGEST_LOG = 10_000_000
+
 
 class SimulatorRuntime:
     """One toolkit process. Its `span` is the simulation, which takes a CPU and no NPU core."""
@@ -27,9 +28,7 @@ class SimulatorRuntime:
     def __init__(self, spec: RuntimeSpec) -> None:
         path = Path(spec.path)
         description = _described(path)
-        folder = environment().parent
-        folder.mkdir(parents=True, exist_ok=True)
-        self._toolkit = Toolkit(folder / f"simulator-{os.getuid()}.log")
+        self._toolkit = Toolkit(_log())
         self.span = (0, 0)
         try:
             _build(self._toolkit, description, kept_build_of(path))
@@ -52,6 +51,21 @@ def inspect_simulator(path: str) -> ModelFile:
     _described(Path(path))
     interpreter()
     return file
+
+
+def _log() -> Path:
+    """The toolkit's noise, of the last starts. ComputeError where it cannot be written."""
+    path = environment().with_name("simulator.log")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            if file.tell() > _LONGEST_LOG:
+                file.truncate(0)
+    except OSError as error:
+        raise ComputeError(
+            f"{path} cannot be written ({error.strerror}); set XDG_CACHE_HOME to another folder"
+        ) from None
+    return path
 
 
 def _described(path: Path) -> RknnDescription:

@@ -65,19 +65,26 @@ class Toolkit:
         self._outputs = os.memfd_create("outputs")
         self._input: npt.NDArray[np.uint8] | None = None
         self._tensors: list[Tensor] = []
-        self.process = subprocess.Popen(
-            [
-                *(str(program), "-I", str(_SERVER), str(self.folder), str(log)),
-                *(str(self._pixels), str(self._outputs)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(self._pixels, self._outputs),
-            # The toolkit leaves folders of its own in the place for temporary files.
-            env={**os.environ, "TMPDIR": str(self.folder)},
-            text=True,
-        )
+        # Not by its signals: what a terminal sends to all, the one who asked answers by closing.
+        command = [str(program), "-I", str(_SERVER), str(self.folder), str(log)]
+        try:
+            self.process = subprocess.Popen(
+                [*command, str(self._pixels), str(self._outputs)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(self._pixels, self._outputs),
+                start_new_session=True,
+                # The toolkit leaves folders of its own in the place for temporary files.
+                env={**os.environ, "TMPDIR": str(self.folder)},
+                text=True,
+            )
+        except OSError as error:
+            self._forget()
+            raise ComputeError(
+                f"{program} cannot be started ({error.strerror}); make the toolkit's environment "
+                "again with: python -m tools.convert --setup"
+            ) from None
 
     def __enter__(self) -> Toolkit:
         return self
@@ -141,6 +148,9 @@ class Toolkit:
             self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
+        self._forget()
+
+    def _forget(self) -> None:
         os.close(self._pixels)
         os.close(self._outputs)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -99,7 +99,11 @@ def inspect(source: str, ask: Ask = Ask()) -> SourceInfo:
         from actors.sources.live import look
 
         return look(shown(source), _connector(source, ask))
-    opened = open_source(source, ask=ask)
+    if kind_of(source) == "synthetic":
+        from actors.sources import synthetic
+
+        return synthetic.look(ask)
+    opened = open_source(source)
     opened.close()
     return opened.info
 

@@ -121,7 +121,9 @@ def clipped_bounds(
     for part in parts:
         points = turn(rounded(*part), angle) + np.array((x, y))
         for axis, limit, sign in ((0, 0, 1), (0, size[0], -1), (1, 0, 1), (1, size[1], -1)):
-            points = _cut(points, sign * (points[:, axis] - limit))
+            depth = sign * (points[:, axis] - limit)
+            if (depth < 0).any():
+                points = _cut(points, depth)
         kept.append(points)
     inner = np.concatenate(kept)
     if not len(inner):

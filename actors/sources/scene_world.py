@@ -137,18 +137,16 @@ class World:
         full = np.array([box for box, _ in shapes]).reshape(-1, 4) + np.tile(middles, 2)
         boxes = np.clip(full, 0, np.array([width, height, width, height]))
         cut = (full != boxes).any(axis=1)
-        for index in np.flatnonzero(cut):
+        for index in np.flatnonzero(cut & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)):
             one = placed[index]
             parts = self._outlines[one.figure]
             inner = clipped_bounds(parts, one.angle, one.x, one.y, self.layout.size)
-            boxes[index] = inner or (0, 0, 0, 0)
-        here = np.flatnonzero((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))
-        visible = np.array(
-            [self._visible(placed, full, shapes[i][1], int(i), bool(cut[i])) for i in here],
-            np.float32,
-        )
+            # Once more, for where rounding has left a crossing a hair outside.
+            boxes[index] = np.clip(inner or (0, 0, 0, 0), 0, (width, height, width, height))
+        here = np.flatnonzero((boxes[:, :2] < boxes[:, 2:]).all(axis=1))
+        seen = [self._visible(placed, full, shapes[i][1], int(i), bool(cut[i])) for i in here]
         kinds = np.array([self.layout.figures[placed[i].figure].kind for i in here], np.int64)
-        return Truth(boxes[here].astype(np.float32), kinds, visible)
+        return Truth(boxes[here].astype(np.float32), kinds, np.array(seen, np.float32))
 
     def _shape(self, one: Placed) -> tuple[Floats, Floats]:
         """Around the figure's middle: its box (4,), and points (n, 2) spread over it."""

@@ -21,32 +21,18 @@ class SyntheticSource:
     """Frames of one scene: see `actors.sources.Source` for the contract."""
 
     def __init__(self, ask: Ask, *, start: int = 0) -> None:
-        """`ask` may name the size (1920x1080), the rate (30) and the seed (0)."""
-        width, height = size = ask.size or _SIZE
-        if min(size) < _SMALLEST or max(size) > _LARGEST:
-            raise SourceError(
-                f"synthetic: a scene of {width}x{height} cannot be drawn; give a size from "
-                f"{_SMALLEST}x{_SMALLEST} to {_LARGEST}x{_LARGEST}"
-            )
-        self.info = SourceInfo(
-            width=width,
-            height=height,
-            frame_bytes=width * height * 3,
-            fps=ask.fps or _FPS,
-            frames=None,
-            live=False,
-            sizes=(size,),
-        )
+        """`ask` may name the size (1920x1080), the rate (30) and the seed (0).
+
+        Drawing the ground takes a second at 1080p.
+        """
+        self.info = look(ask)
         self.unreadable = 0
         self.last_error: str | None = None
-        self._seed = ask.seed or 0
-        # Drawn when the first frame is wanted: who only looks at a source need not wait for it.
-        self._scene: Scene | None = None
+        self._scene: Scene | None = Scene(self.info.sizes[0], ask.seed or 0)
         self._at = start
-        self._closed = False
 
     def read(self, slot: NDArray[np.uint8]) -> tuple[int, int] | None:
-        if self._closed:
+        if self._scene is None:
             return None
         info, at = self.info, self._at
         self._at += 1
@@ -55,8 +41,6 @@ class SyntheticSource:
                 f"synthetic: a frame of {info.width}x{info.height} takes {info.frame_bytes} bytes "
                 f"and the frame slot has {slot.nbytes}; give the scene a smaller size"
             )
-        if self._scene is None:
-            self._scene = Scene((info.width, info.height), self._seed)
         self._scene.frame(at, slot[: info.frame_bytes].reshape(info.height, info.width, 3))
         return info.width, info.height
 
@@ -64,4 +48,23 @@ class SyntheticSource:
         return self._at
 
     def close(self) -> None:
-        self._scene, self._closed = None, True
+        self._scene = None
+
+
+def look(ask: Ask) -> SourceInfo:
+    """What the scene will be, without drawing it. Raises SourceError for an impossible size."""
+    width, height = size = ask.size or _SIZE
+    if min(size) < _SMALLEST or max(size) > _LARGEST:
+        raise SourceError(
+            f"synthetic: a scene of {width}x{height} cannot be drawn; give a size from "
+            f"{_SMALLEST}x{_SMALLEST} to {_LARGEST}x{_LARGEST}"
+        )
+    return SourceInfo(
+        width=width,
+        height=height,
+        frame_bytes=width * height * 3,
+        fps=ask.fps or _FPS,
+        frames=None,
+        live=False,
+        sizes=(size,),
+    )

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.runtimes import ComputeError
 from actors.runtimes.toolkit import Toolkit
@@ -105,6 +105,14 @@ class Built:
         return sum(layer.kilobytes for layer in self.layers) / 1024
 
 
+class _Measured(NamedTuple):
+    """The files of a quantised model, its tensors without the input, and how long that took."""
+
+    folder: Path
+    tensors: tuple[str, ...]
+    seconds: float
+
+
 @dataclass
 class Bench:
     """A toolkit at work on one prepared model. Ranges are measured once for each way of it."""
@@ -114,20 +122,20 @@ class Bench:
     calibration: Calibration | None
     count: int | None = None
     """Calibration images that the user asked for; None: as many as the algorithm bears."""
-    _measured: dict[str, tuple[Path, tuple[str, ...]]] = field(default_factory=dict)
+    _measured: dict[str, _Measured] = field(default_factory=dict)
 
     def tensors(self, choice: Choice) -> tuple[str, ...]:
         """The quantised tensors in the order in which they are computed, without the input."""
-        return self._quantised(choice)[1]
+        return self._quantised(choice).tensors
 
     def folder(self, choice: Choice) -> Path:
         """Where the quantised files are."""
-        return self._quantised(choice)[0]
+        return self._quantised(choice).folder
 
-    def _quantised(self, choice: Choice) -> tuple[Path, tuple[str, ...]]:
+    def _quantised(self, choice: Choice) -> _Measured:
         key = f"{choice.algorithm}-{choice.method}-{choice.dtype}-{choice.target}"
         if key not in self._measured:
-            folder = self.toolkit.folder / key
+            folder, begin = self.toolkit.folder / key, time.monotonic()
             folder.mkdir()
             found = self._ask(
                 choice,
@@ -138,11 +146,15 @@ class Bench:
                 config=choice.config(self.prepared),
             )
             # The first is the input, which the toolkit never lets be float.
-            self._measured[key] = (folder, tuple(found["tensors"][1:]))
+            seconds = time.monotonic() - begin
+            self._measured[key] = _Measured(folder, tuple(found["tensors"][1:]), seconds)
         return self._measured[key]
 
     def build(self, choice: Choice) -> Built:
         """Build and hold it, for `export` and `Toolkit.run`. ConvertError when it fails."""
+        measured = 0.0
+        if choice.quantised and not choice.automatic:
+            measured = self._quantised(choice).seconds
         begin, start = time.monotonic(), self._log_size()
         config = choice.config(self.prepared)
         onnx = str(self.prepared.path)
@@ -155,7 +167,8 @@ class Bench:
             source = str(self.folder(choice))
             floating = list(choice.floating)
             self._ask(choice, "build", source=source, config=config, floating=floating)
-        return Built(choice, time.monotonic() - begin, tuple(_layers(self._log_since(start))))
+        seconds = measured + time.monotonic() - begin
+        return Built(choice, seconds, tuple(_layers(self._log_since(start))))
 
     def images(self, choice: Choice) -> int:
         """How many images a quantisation is measured with."""

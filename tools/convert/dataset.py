@@ -6,7 +6,7 @@ model's shape, and measure ranges that no tile has. So they are cut here as the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -46,11 +46,12 @@ class Calibration:
         listing.write_text("\n".join(map(str, files)) + "\n", encoding="utf-8")
         return listing
 
-    def first(self) -> Image:
-        """The pixels of the first, (h, w, 3) in the model's order."""
-        picture = cv2.imread(str(self.files[0]))
-        assert picture is not None
-        return picture[..., ::-1].astype(np.uint8)
+    def pictures(self) -> Iterator[Image]:
+        """The pixels of each, (h, w, 3) in the model's order."""
+        for path in self.files:
+            picture = cv2.imread(str(path))
+            assert picture is not None
+            yield picture[..., ::-1].astype(np.uint8)
 
 
 def spread(items: Sequence[_Item], count: int) -> list[_Item]:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NoReturn, cast
 
 from actors.faults import labels_problem, output_problem
 from actors.runtimes.rknn_file import CHIP_CORES
@@ -81,6 +81,11 @@ def parse(argv: Sequence[str] | None) -> Options | None:
         raise ConvertError(
             "--simulator cannot keep the toolkit's own hybrid; give --hybrid analysis"
         )
+    if given.simulator and given.algorithm == "mmse" and given.dtype != FLOAT:
+        raise ConvertError(
+            "--simulator builds at every start, which takes minutes with mmse; give another "
+            "--algorithm"
+        )
     if given.hybrid != "none" and given.dtype == FLOAT:
         raise ConvertError("--hybrid goes with a quantised --dtype; remove one of the two")
     return Options(
@@ -146,8 +151,21 @@ def _positive(text: str) -> int:
     return number
 
 
+def _hybrid(text: str) -> str:
+    if text not in ("none", "analysis", "toolkit") and not (text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError("must be a number of tensors, analysis or toolkit")
+    return text
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, like everything else here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConvertError(f"{message}; see --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m tools.convert",
         description="Convert an ONNX detection model to .rknn, and measure what int8 makes of it.",
         epilog=_EXAMPLE,
@@ -164,9 +182,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--dtype", choices=(*QUANTISED, FLOAT), default="w8a8", help="float16: no quantisation")
     add(
         "--hybrid",
-        choices=("none", "analysis", "toolkit"),
+        type=_hybrid,
         default="none",
-        help="keep layers in float16: by an analysis of all layers, or the toolkit's own choice",
+        metavar="N|analysis|toolkit",
+        help="keep in float16: the first N tensors, as many of these as an analysis of all layers "
+        "says, or what the toolkit chooses",
     )
     add("--target", choices=tuple(CHIP_CORES), default="rk3588", help="the chip")
     add("--head", choices=tuple(HEADS), help="layout of the outputs; absent: found out")

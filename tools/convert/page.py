@@ -12,7 +12,7 @@ from tools.convert.plots import bars, profile, scatter
 from tools.convert.tables import COLUMNS, cells, cpu_text, fused_text
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1060px; margin: 2em auto; padding: 0 1em;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2em auto; padding: 0 1em;
   color: #1c2330; background: #fff }
 h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em }
 .verdict { padding: .8em 1em; border-left: 6px solid; font-weight: 600 }
@@ -107,11 +107,10 @@ def _bars(comparison: Comparison) -> list[tuple[str, float, str]]:
 
 
 def _layers(comparison: Comparison) -> Iterable[str]:
-    best = comparison.best
-    if best is None or not comparison.deviations:
-        return
     deviations = comparison.deviations
-    yield f"<h2>Layers of {escape(best.name)}</h2>"
+    if not deviations:
+        return
+    yield f"<h2>Layers of {escape(comparison.analysed)}</h2>"
     yield (
         '<p class="note">Cosine between a layer\'s output as int8 and as float, on one calibration '
         "image. Green: the layer alone, from a float input. Red: with all that came before it.</p>"

@@ -22,7 +22,7 @@ def bars(values: Sequence[tuple[str, float, str]], reference: float) -> str:
         parts.append(
             f'<text x="{_LEFT - 8}" y="{y + 13}" text-anchor="end">{escape(name)}</text>'
             f'<rect x="{_LEFT}" y="{y}" width="{value * scale:.1f}" height="{_BAR}" '
-            f'class="{kind}"/><text x="{_LEFT + value * scale + 6:.1f}" y="{y + 13}">'
+            f'class="{kind}"/><text x="{_WIDTH - _RIGHT + 8}" y="{y + 13}">'
             f"{value:.3f}</text>"
         )
     x = _LEFT + reference * scale
@@ -44,6 +44,10 @@ def scatter(title: str, pairs: Sequence[tuple[float, float]]) -> str:
     middle = _SIDE / 2
     parts.append(f'<text x="{middle}" y="20" text-anchor="middle">{escape(title)}</text>')
     parts.append(f'<text x="{middle}" y="{_SIDE - 4}" text-anchor="middle">score in float</text>')
+    parts.append(
+        f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">'
+        "score here</text>"
+    )
     for value in (0.0, 1.0):
         x, y = _PAD + value * side, _PAD + (1 - value) * side
         parts.append(

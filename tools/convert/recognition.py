@@ -7,7 +7,7 @@ image, and must find the same boxes: a cut in the wrong place is found here, not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -165,26 +165,31 @@ def _write(graph: Graph, path: Path) -> list[str]:
     return [] if after == before else [f"opset {before} converted down to {after}"]
 
 
-def prove(prepared: Prepared, pixels: Image, threads: int) -> str:
-    """Run the whole model and the prepared one on an image; what came of it, if they differ.
+def prove(prepared: Prepared, pictures: Iterable[Image], threads: int) -> str:
+    """Run the whole model and the prepared one until an image shows something; what came of it.
+
+    Empty where the graph is the source's own.
 
     Raises ConvertError where they do not find the same.
     """
     if not prepared.changed:
         return ""
-    whole = _outputs(prepared, prepared.source, pixels, threads)
-    shorter = _outputs(prepared, prepared.path, pixels, threads)
-    rows = build(prepared.model.head, prepared.model.size)(shorter, _SURE)
-    expected = _expected(prepared, whole)
-    if expected is None:
-        return "the cut was not compared with the whole model: its own output is of no known head"
-    if len(expected) and not _agree(expected, rows):
-        raise ConvertError(
-            f"{prepared.source.name}: the model finds {len(expected)} boxes whole, and other ones "
-            f"({len(rows)}) as it would be converted (anchors of its own?); export it as the "
-            "vendor's model zoo does"
-        )
-    return f"finds the same {len(rows)} boxes as the whole model in a calibration image"
+    for pixels in pictures:
+        whole = _outputs(prepared, prepared.source, pixels, threads)
+        shorter = _outputs(prepared, prepared.path, pixels, threads)
+        rows = build(prepared.model.head, prepared.model.size)(shorter, _SURE)
+        expected = _expected(prepared, whole)
+        if expected is None:
+            return "not compared with the whole model, whose own output is of no known head"
+        if (len(expected) or len(rows)) and not _agree(expected, rows):
+            raise ConvertError(
+                f"{prepared.source.name}: the model finds {len(expected)} boxes whole, and other "
+                f"ones ({len(rows)}) as it would be converted (anchors of its own?); export it as "
+                "the vendor's model zoo does"
+            )
+        if len(rows):
+            return f"finds the same {len(rows)} boxes as the whole model in a calibration image"
+    return "could not be compared with the whole model: nothing is found in calibration images"
 
 
 def _outputs(prepared: Prepared, path: Path, pixels: Image, threads: int) -> Sequence[Tensor]:
@@ -209,13 +214,20 @@ def _expected(prepared: Prepared, outputs: Sequence[Tensor]) -> npt.NDArray[np.f
     model = prepared.model
     shapes = tuple(output.shape for output in outputs)
     if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][2] == _SELECTED:
-        rows: npt.NDArray[np.float32] = outputs[0][0]
-        return rows[rows[:, 4] >= _SURE]
+        return _best_of_each_box(outputs[0][0])
     head, _ = _identify(ModelFile(model.size, shapes, (), tuple(outputs)), model.labels, None)
     if head is None:
         return None
     decode = build(replace(head, classes=model.head.classes), model.size)
     return decode(outputs, _SURE)
+
+
+def _best_of_each_box(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The sure rows of a selection, which may hold a box once for each of several classes."""
+    rows = rows[rows[:, 4] >= _SURE]
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+    _, first = np.unique(rows[:, :4].round(2), axis=0, return_index=True)
+    return rows[np.sort(first)]
 
 
 def _agree(expected: npt.NDArray[np.float32], rows: npt.NDArray[np.float32]) -> bool:

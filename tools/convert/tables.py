@@ -46,7 +46,8 @@ def cells(entry: Entry, comparison: Comparison) -> list[str]:
     """One row: name, mAP, loss, AP50, AP75, by size, drift, lost, MB, MB moved, seconds."""
     scores, built, drift = entry.scores, entry.built, entry.drift
     by_size = [figure(scores.by_size.get(name)) for name in SIZE_NAMES]
-    row = [entry.name, figure(scores.map), f"{-comparison.loss(entry):+.3f}"]
+    change = "-" if built is None else f"{-comparison.loss(entry):+.3f}"
+    row = [entry.name, figure(scores.map), change]
     row += [figure(scores.ap50), figure(scores.ap75), *by_size]
     if built is None or drift is None or entry.bytes is None:
         return [*row, *["-"] * 6]
@@ -65,25 +66,30 @@ COLUMNS = (
     *("build", "mAP", "change", "AP50", "AP75", *SIZE_NAMES),
     *("score drift", "lost", "MB", "MB moved", "M cycles", "s to build"),
 )
+_ACCURACY = 8
+"""So many of the columns are about accuracy."""
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """The table, the worst layers, and the verdict."""
-    table = Table(
-        title=f"{comparison.model} for {comparison.target.upper()}, {comparison.images} images, "
-        "simulated (accuracy is the board's, speed is not measured)"
+    say(
+        console,
+        f"{comparison.model} for {comparison.target.upper()}, {comparison.images} images, "
+        "simulated: the accuracy is the board's, its speed is not measured",
     )
-    for number, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if number else "left")
-    table.add_row(*cells(comparison.reference, comparison))
-    chosen = comparison.recommended
-    for entry in (*comparison.entries, *comparison.alternatives):
-        style = "green" if entry is chosen else None
-        table.add_row(*cells(entry, comparison), style=style)
-    console.print(table)
+    # One table of all columns would be wider than most terminals.
+    for columns in (range(_ACCURACY), (0, *range(_ACCURACY, len(COLUMNS)))):
+        table = Table()
+        for number in columns:
+            table.add_column(COLUMNS[number], justify="right" if number else "left")
+        for entry in (comparison.reference, *comparison.entries, *comparison.alternatives):
+            row = cells(entry, comparison)
+            style = "green" if entry is comparison.recommended else None
+            table.add_row(*(row[number] for number in columns), style=style)
+        console.print(table)
     for name, reason in comparison.failures:
         say(console, f"{name}: {reason}")
-    layers = Table(title="layers furthest from float (cosine: 1 is equal)")
+    layers = Table(title=f"{comparison.analysed}: layers furthest from float (cosine)")
     for column in ("layer", "kind", "alone", "up to it"):
         layers.add_column(column)
     for one in worst(comparison.deviations, 8):

@@ -19,7 +19,8 @@ def export(network: Network, labels: tuple[str, ...], path: Path, size: int = 64
     Its class names are in its metadata. Operator set 12: what the vendor's converter knows best.
     """
     names = [f"{what}_{stride}" for stride in STRIDES for what in ("box", "scores", "sum")]
-    model = Exported(network.eval().to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]
+    # The exporter puts a model back into the mode in which it found it.
+    model = Exported(network).eval()
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         # The exporter that traces is called old, but it is the one that writes this operator set.

@@ -135,7 +135,7 @@ def loss(raw: Raw, middles: Tensor, strides: Tensor, targets: Targets) -> tuple[
     stride = strides.expand(len(boxes), -1)[where][:, None]
     own = aim.boxes[where]
     distances = torch.cat((middle - own[:, :2], own[:, 2:] - middle), 1) / stride
-    logits = sides[where].unflatten(1, (4, BINS))
+    logits = sides[where].reshape(-1, 4, BINS)
     side_loss = (sides_loss(logits, distances) * weight).sum() / total
     parts = torch.stack((box_loss, score_loss, side_loss))
     weights = torch.tensor((_BOX_WEIGHT, _SCORE_WEIGHT, _SIDES_WEIGHT))

@@ -176,6 +176,6 @@ def cells(rows: int, columns: int, device: torch.device | None = None) -> tuple[
 
 def decode(sides: Tensor, middles: Tensor, strides: Tensor) -> Tensor:
     """Boxes (..., cells, 4), pixels, from logits (..., cells, 64): each side's mean distance."""
-    weights = sides.unflatten(-1, (4, BINS)).softmax(-1)
+    weights = sides.reshape(*sides.shape[:-1], 4, BINS).softmax(-1)
     distances = weights @ torch.arange(BINS, dtype=weights.dtype) * strides[:, None]
     return torch.cat((middles - distances[..., :2], middles + distances[..., 2:]), -1)

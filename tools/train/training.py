@@ -52,7 +52,7 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(1)
-    network = Network(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network: Network = Network(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(_groups(network), lr=recipe.rate, betas=(0.9, 0.99))
     rows, columns = samples[0].image.shape[:2]
@@ -67,7 +67,7 @@ def train(
             raw = network(images)
         value, now = loss(raw, middles, strides, targets)
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
         _average(average, network, min(0.998, (1 + step) / (10 + step)))
