@@ -30,8 +30,13 @@ class Records:
         self._stages = [stage.name for stage in settings.stages]
         self._labels = settings.labels
         self._head = {"v": _VERSION, "run": settings.run, "stream": stream}
-        models = settings.models
-        self._emulated = any(models[stage.model].emulated for stage in settings.stages)
+        models = [settings.models[stage.model] for stage in settings.stages]
+        # Marked only where it is so: what a reader does not know it ignores.
+        marks = {
+            "emulated": any(model.emulated for model in models),
+            "simulated": any(model.simulated for model in models),
+        }
+        self._marks = {mark: True for mark, holds in marks.items() if holds}
         self._world = _world(settings.worlds, stream)
 
     def glance(self, rows: Rows) -> str:
@@ -73,8 +78,7 @@ class Records:
                 for row, stage in zip(rows.tolist(), stages.tolist(), strict=True)
             ],
         }
-        if self._emulated:
-            record["emulated"] = True
+        record |= self._marks
         if self._world is not None:
             record["ground_truth"] = _ground_truth(self._world, frame.source_frame)
         return record

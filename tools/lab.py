@@ -17,17 +17,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from actors.client import Subscriber
+from actors.client import End, Result, Subscriber
 from actors.system.control import SOCKET, ControlError, request
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+# How long a run may publish nothing before it counts as stuck: a hang is noticed in 1.5 s.
+_SILENCE_S = 30.0
 _RUN = "lab"
 
 
@@ -174,3 +176,31 @@ def pids(status: dict[str, Any], roles: Sequence[str] = ()) -> dict[str, int]:
         for actor in status["actors"]
         if actor["pid"] and (not roles or actor["role"] in roles)
     }
+
+
+def until_over(
+    results: Subscriber,
+    lab: Lab,
+    given_up: Callable[[], bool] = lambda: False,
+    silence_s: float = _SILENCE_S,
+) -> Iterator[Result | End]:
+    """All messages until the streams' ends, or until there will be no more.
+
+    `results` must time out every second or so. LabError when nothing comes for `silence_s`.
+    """
+    assert lab.process is not None
+    heard = time.monotonic()
+    while not given_up():
+        gone = lab.process.poll() is not None
+        try:
+            message = next(results)
+        except StopIteration:
+            return
+        except TimeoutError:
+            if gone:
+                return
+            if time.monotonic() - heard > silence_s:
+                raise LabError(f"nothing was published for {silence_s:.0f} s") from None
+            continue
+        heard = time.monotonic()
+        yield message

@@ -12,24 +12,22 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from actors.client import End, Result, Subscriber
+from actors.client import End, Result
 from actors.system.control import ControlError
 from actors.topology import Topology
 from tools import census
 from tools.compare import Compared, Comparison, Reference
 from tools.delays import Act, Delays, crashes_ns, measure
 from tools.disturb import Disturber, EventReader, steps
-from tools.lab import Lab, LabError
+from tools.lab import Lab, LabError, until_over
 
-# How long a run may publish nothing before it counts as stuck: a hang is noticed in 1.5 s.
-_SILENCE_S = 30.0
 # Before the first disturbance and after the last: what everybody holds then is what they hold at
 # work, and the last events have come.
 _CALM_S = 1.5
@@ -125,7 +123,7 @@ class Trial:
         """One pass over every source, what comparing it with itself gives, and its seconds."""
         records: dict[str, list[dict[str, Any]]] = {name: [] for name in self._topology.streams}
         with Lab(self._path, *self._options(outputs, False)) as lab, lab.subscriber(1.0) as results:
-            for message in _until_over(results, lab):
+            for message in until_over(results, lab):
                 if isinstance(message, Result):
                     records[message.stream].append(message.raw)
                     self._show(f"undisturbed: {message.stream} #{message.seq}")
@@ -185,7 +183,7 @@ class _Disturbed:
             self.reader.start()
             threading.Thread(target=self._conduct, daemon=True).start()
             try:
-                for message in _until_over(results, self._lab, lambda: self._failure is not None):
+                for message in until_over(results, self._lab, lambda: self._failure is not None):
                     self._take(message)
             except LabError as error:
                 self._failure = f"{error}; {self._states()}"
@@ -276,31 +274,6 @@ class _Disturbed:
         for name, count in self._leases.out().items():
             self.broken.append(f"{count} slots of {name} were not given back")
         self.broken += [f"left: {thing}" for thing in census.leftovers(self._lab, self._processes)]
-
-
-def _until_over(
-    results: Subscriber, lab: Lab, given_up: Callable[[], bool] = lambda: False
-) -> Iterator[Result | End]:
-    """All results until the streams' ends, or until there will be no more. LabError when stuck.
-
-    `results` must time out every second or so.
-    """
-    assert lab.process is not None
-    heard = time.monotonic()
-    while not given_up():
-        gone = lab.process.poll() is not None
-        try:
-            message = next(results)
-        except StopIteration:
-            return
-        except TimeoutError:
-            if gone:
-                return
-            if time.monotonic() - heard > _SILENCE_S:
-                raise LabError(f"nothing was published for {_SILENCE_S:.0f} s") from None
-            continue
-        heard = time.monotonic()
-        yield message
 
 
 def _log_faults(path: Path) -> list[str]:

@@ -7,16 +7,17 @@ tilings("whole,tiles,whole+tiles", topology)         the usual ones, `--tilings`
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.client import End, Result, Subscriber
+from actors.client import End, Result
 from actors.topology import Topology
-from tools.lab import Lab
+from tools.lab import Lab, until_over
 from tools.scoring import Found, Targets
 from tools.truths import Truth, found, of_known_labels
 
@@ -135,7 +136,7 @@ def run(
     seen: set[tuple[str, int]] = set()
     begin = time.monotonic()
     with Lab(topology, *options) as lab, lab.subscriber(1.0) as results:
-        for message in _messages(lab, results):
+        for message in until_over(results, lab, silence_s=math.inf):
             if isinstance(message, End) or (message.stream, message.seq) in seen:
                 continue
             seen.add((message.stream, message.seq))
@@ -164,20 +165,6 @@ def _last_words(stderr: str, code: int) -> str:
     """All faults of a topology (exit 2), else the last line, which says what happened."""
     lines = stderr.strip().splitlines() or [f"launch ended with code {code} and said nothing"]
     return "\n".join(lines if code == 2 else lines[-1:])
-
-
-def _messages(lab: Lab, results: Subscriber) -> Iterator[Result | End]:
-    """All results until the streams' ends, or until the run is over."""
-    assert lab.process is not None
-    while True:
-        gone = lab.process.poll() is not None
-        try:
-            yield next(results)
-        except StopIteration:
-            return
-        except TimeoutError:
-            if gone:
-                return
 
 
 def _take(ran: Ran, result: Result, truth: Truth) -> None:

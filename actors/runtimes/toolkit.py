@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ class Toolkit:
         """End the server and whatever it is doing. May be called again."""
         if self.process.stdin is None or self.process.stdin.closed:
             return
-        self.process.stdin.close()
+        with suppress(OSError):  # it died with a request unread
+            self.process.stdin.close()
         try:
             self.process.wait(5.0)
         except subprocess.TimeoutExpired:

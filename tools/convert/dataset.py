@@ -32,6 +32,8 @@ class Calibration:
     """Prepared images: files of the model's size, as RGB files whatever the model's order."""
 
     files: tuple[Path, ...]
+    sources: tuple[Path, ...]
+    """Of what they were made."""
     available: int
     unreadable: tuple[Path, ...]
 
@@ -115,4 +117,5 @@ def prepare(images: Sequence[Path], count: int, model: Model, folder: Path) -> C
             f"none of the {len(chosen)} calibration images can be read, {unreadable[0]} for one; "
             "give another --dataset"
         )
-    return Calibration(tuple(written), len(images), tuple(unreadable))
+    sources = tuple(path for path in chosen if path not in unreadable)
+    return Calibration(tuple(written), sources, len(images), tuple(unreadable))

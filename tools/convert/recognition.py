@@ -232,12 +232,9 @@ def _best_of_each_box(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _agree(expected: npt.NDArray[np.float32], rows: npt.NDArray[np.float32]) -> bool:
     """Whether each expected row has one that is the same; others may come beside a selection."""
-    if not len(rows):
-        return False
+    # A score that lies on the threshold may fall on either side of it.
+    expected = expected[expected[:, 4] >= _SURE + _SCORE]
     far = np.abs(expected[:, None, :4] - rows[None, :, :4]).max(axis=2) > _PIXELS
     other = np.abs(expected[:, None, 4] - rows[None, :, 4]) > _SCORE
     unlike = expected[:, None, 5] != rows[None, :, 5]
-    met = ~(far | other | unlike)
-    # A score that lies on the threshold may fall on either side of it.
-    sure = expected[:, 4] >= _SURE + _SCORE
-    return bool(met[sure].any(axis=1).all())
+    return bool((~(far | other | unlike)).any(axis=1).all())

@@ -81,7 +81,9 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for columns in (range(_ACCURACY), (0, *range(_ACCURACY, len(COLUMNS)))):
         table = Table()
         for number in columns:
-            table.add_column(COLUMNS[number], justify="right" if number else "left")
+            table.add_column(
+                COLUMNS[number], justify="right" if number else "left", no_wrap=not number
+            )
         for entry in (comparison.reference, *comparison.entries, *comparison.alternatives):
             row = cells(entry, comparison)
             style = "green" if entry is comparison.recommended else None
