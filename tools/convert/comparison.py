@@ -242,9 +242,7 @@ def compare(
             entries.append(entry)
             say(console, f"{name}: mAP {entry.map:.3f}")
     best = max((entry.map for entry in entries), default=0.0)
-    # The toolkit measures mmse's weights anew in every build, which takes minutes.
-    quick = [entry for entry in entries if entry.name != names.get("mmse")] or entries
-    analysed = max(quick, key=lambda entry: entry.map, default=None)
+    analysed = _to_analyse(entries)
     alternatives, deviations = list[Entry](), list[Deviation]()
     if analysed is not None and analysed.built is not None:
         with progress.step(f"{analysed.name}: comparing layers with float"):
@@ -263,6 +261,19 @@ def compare(
         analysed=analysed.name if analysed else "",
         warnings=(*bench.prepared.warnings, *_shared_images(bench, known)),
         toolkit=bench.toolkit.ask("hello")["toolkit"],
+    )
+
+
+def _to_analyse(entries: Sequence[Entry]) -> Entry | None:
+    """Whose layers are looked at, and from which hybrids are made: normal, where it is there.
+
+    Once the beginning that int8 breaks is float, narrower ranges only cost: YOLOX-nano with its
+    first 30 tensors float has 0.353 and loses 22 of 411 sure boxes with normal, 0.338 and 50 with
+    kl_divergence. Mmse measures weights anew in every build, which takes minutes.
+    """
+    built = {entry.built.choice.algorithm: entry for entry in entries if entry.built}
+    return next(
+        (built[name] for name in ("normal", "kl_divergence", "mmse") if name in built), None
     )
 
 
@@ -307,7 +318,7 @@ def _alternatives(
     tensors = meter.bench.tensors(choice)
     for count in beginnings(tensors, deviations):
         hybrid = replace(choice, floating=tensors[:count])
-        if attempt(f"hybrid {choice.algorithm}, first {count} of {len(tensors)} float16", hybrid):
+        if attempt(f"{choice.algorithm}, first {count} float16", hybrid):
             break
     attempt("w8a16", replace(choice, dtype="w8a16"))
     attempt(FLOAT, replace(choice, dtype=FLOAT))
