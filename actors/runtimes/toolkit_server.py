@@ -37,6 +37,7 @@ NAME = "model"
 """Stem of the files of a quantised model: NAME.model, NAME.data, NAME.quantization.cfg."""
 CONFIGURATION = NAME + ".quantization.cfg"
 FLOATING = "custom_quantize_layers: {}"
+_TRIES = 100
 
 
 class ToolkitError(Exception):
@@ -252,7 +253,12 @@ def read(folder: str, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
     """Hand on the lines of stdin; at its end leave nothing behind, whatever is being done."""
     for line in sys.stdin:
         requests.put(json.loads(line))
-    shutil.rmtree(folder, ignore_errors=True)
+    # The other thread may be writing there at this moment.
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not Path(folder).exists():
+            break
+        time.sleep(0.02)
     os._exit(0)
 
 

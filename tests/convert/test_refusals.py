@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,17 @@ def locked(folder: Path) -> Path:
     return folder / "locked.rknn"
 
 
+def set_of_others(folder: Path) -> list[str]:
+    arguments = sound(folder)
+    truth = {
+        "images": [{"id": 1, "file_name": "0.png"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 1, 9, 9]}],
+        "categories": [{"id": 7, "name": "bird"}],
+    }
+    (folder / "truth.json").write_text(json.dumps(truth))
+    return [*arguments, "--report", str(folder / "truth.json")]
+
+
 CASES: dict[str, tuple[Case, str]] = {
     "batch": (
         lambda f: sound(f, layout="split", batch=3),
@@ -123,6 +135,11 @@ CASES: dict[str, tuple[Case, str]] = {
         lambda f: [*sound(f), "--dtype", "float16", "--hybrid", "analysis"],
         "goes with a quantised --dtype",
     ),
+    "page": (
+        lambda f: [*sound(f), "--report", "x.json", "--page", str(f / "no" / "p.html")],
+        "--page",
+    ),
+    "set of others": (set_of_others, "none of the model's labels (cat, dog"),
     "report": (lambda f: [*sound(f), "--report", str(f / "no.json")], "--report"),
 }
 

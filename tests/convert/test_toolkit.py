@@ -7,7 +7,6 @@ fail.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import pytest
 from actors.runtimes import ComputeError, RuntimeSpec, inspect, open_runtime
 from actors.runtimes.rknn_description import path_of, read
 from actors.runtimes.rknn_file import read as read_rknn
-from actors.runtimes.toolkit import Toolkit, interpreter
+from actors.runtimes.toolkit import Toolkit
 from actors.vision.heads import HeadDescription, build
 from actors.vision.merging import nms_indices
 from tests import runs
@@ -31,20 +30,9 @@ from tests.convert import models
 from tools.convert.__main__ import main
 from tools.lab import ROOT, Lab
 
-pytestmark = pytest.mark.toolkit
+pytestmark = [pytest.mark.toolkit, pytest.mark.usefixtures("toolkit_environment")]
 
 UNIT = ((0.0,) * 3, (255.0,) * 3)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def environment() -> None:
-    """The toolkit's environment, or no test of this file."""
-    try:
-        interpreter()
-    except ComputeError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must have the vendor's toolkit: {error}")
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +47,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def converted(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def converted(
+    toolkit_environment: None, images: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A stock model as int8, kept for the simulator."""
     folder = tmp_path_factory.mktemp("converted")
     source = models.write(folder / "net.onnx", "stock")
@@ -156,7 +146,7 @@ def test_int8_numerics_go_through_launch(converted: Path, images: Path) -> None:
 
 
 @pytest.fixture
-def toolkit(tmp_path: Path) -> Iterator[Toolkit]:
+def toolkit(toolkit_environment: None, tmp_path: Path) -> Iterator[Toolkit]:
     with Toolkit(tmp_path / "log") as server:
         yield server
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +17,8 @@ from actors.sources.scene import Scene
 from actors.sources.scene_layout import HEADINGS
 from actors.sources.scene_shapes import LABELS, LARGE, bounds, outline
 from actors.sources.scene_world import Placed, World
+from tests import runs
+from tools.lab import Lab, pids
 
 SIZE = (640, 360)
 
@@ -186,3 +190,24 @@ def test_sources_that_cannot_be() -> None:
     with pytest.raises(SourceError, match="takes 691200 bytes and the frame slot has 100"):
         source.read(np.zeros(100, np.uint8))
     assert source.position() == 1
+
+
+def test_a_run_and_a_capture_that_dies() -> None:
+    frames = 60
+    topology = (
+        runs.stream("synthetic", size=list(SIZE), seed=7, pace="realtime")
+        + runs.instant()
+        + runs.stage("s", "tiles")
+        + runs.workers(1)
+    )
+    undisturbed, ends = runs.run(topology, "--frames", str(frames))
+    assert ends == {"cam0": frames}
+    assert runs.in_order_once(undisturbed["cam0"], frames)
+    records: list[runs.Record] = []
+    with Lab(topology, "--frames", str(frames)) as lab:
+        for message in runs.messages(lab):
+            records.append(message.raw)
+            if len(records) == 10:
+                os.kill(pids(lab.status())["cam0"], signal.SIGKILL)
+        assert lab.wait(20) == 0, lab.stderr
+    assert runs.essence(records[:-1]) == runs.essence(undisturbed["cam0"])

@@ -168,7 +168,7 @@ class Bench:
             floating = list(choice.floating)
             self._ask(choice, "build", source=source, config=config, floating=floating)
         seconds = measured + time.monotonic() - begin
-        return Built(choice, seconds, tuple(_layers(self._log_since(start))))
+        return Built(choice, seconds, tuple(layers_of(self._log_since(start))))
 
     def images(self, choice: Choice) -> int:
         """How many images a quantisation is measured with."""
@@ -204,7 +204,7 @@ class Bench:
             return file.read().decode(errors="replace")
 
 
-def _layers(log: str) -> Sequence[Layer]:
+def layers_of(log: str) -> Sequence[Layer]:
     """The rows of the last table in the log."""
     found: list[Layer] = []
     for line in log.splitlines():

@@ -22,7 +22,7 @@ from actors.runtimes.toolkit import Toolkit, environment, interpreter
 from tools.convert import dataset
 from tools.convert import environment as environments
 from tools.convert.builds import Bench, Built, Choice
-from tools.convert.comparison import Comparison, compare, floating_by_analysis
+from tools.convert.comparison import Comparison, check_labels, compare, floating_by_analysis
 from tools.convert.errors import ConvertError
 from tools.convert.labelled import read_set
 from tools.convert.options import Options, parse
@@ -44,6 +44,9 @@ def run(argv: Sequence[str] | None) -> int:
     except (ConvertError, ComputeError) as error:
         print(f"convert: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"convert: {error.filename}: {error.strerror}; nothing was finished", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("convert: stopped; nothing more was written", file=sys.stderr)
         return 2
@@ -60,6 +63,8 @@ def _convert(options: Options, console: Console) -> int:
         with progress.step(f"recognising {options.model.name}"):
             prepared = prepare(options.model, options.given, folder)
         _tell(console, prepared)
+        if known is not None:
+            check_labels(prepared.model, known)
         calibration = None
         if images:
             calibration = dataset.prepare(images, options.calibration_count, prepared.model, folder)
@@ -86,13 +91,11 @@ def _convert(options: Options, console: Console) -> int:
 
 def _report(options: Options, comparison: Comparison) -> dict[str, Any]:
     """Show it and write its page; what there is to tell a program."""
-    name = options.output or Path(options.model.name)
-    page = options.page or name.with_suffix(".report.html")
-    write_page(comparison, page)
+    write_page(comparison, options.page)
     if not options.json:
         print_comparison(Console(), comparison)
-        print(f"page: {page}")
-    return comparison.as_json() | {"page": str(page)}
+        print(f"page: {options.page}")
+    return comparison.as_json() | {"page": str(options.page)}
 
 
 def _log_of(options: Options) -> Path:
@@ -101,7 +104,7 @@ def _log_of(options: Options) -> Path:
         return options.output.with_name(options.output.name + ".log").absolute()
     folder = environment().parent
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / "convert.log"
+    return folder / f"convert-{options.model.stem}.log"
 
 
 def _tell(console: Console, prepared: Prepared) -> None:

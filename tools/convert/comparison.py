@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from actors.runtimes import RuntimeSpec, open_runtime
+from actors.runtimes import ComputeError, RuntimeSpec, open_runtime
 from tools.convert.builds import FLOAT, Bench, Built, Choice
 from tools.convert.errors import ConvertError
-from tools.convert.labelled import Drift, LabelledSet, Run, detect, drift, score
+from tools.convert.labelled import Drift, LabelledSet, Model, Run, detect, drift, score
 from tools.convert.options import Options
 from tools.convert.progress import Progress, say
 from tools.scoring import CocoMap
@@ -197,11 +196,11 @@ class _Meter:
                 path = self.bench.toolkit.folder / "measured.rknn"
                 self.bench.toolkit.ask("export", path=str(path))
                 self.bench.toolkit.ask("open")
-        except ConvertError as error:
+            with self.progress.step(f"{name}: {len(self.known.paths)} images in the simulator"):
+                rows = self._detect(lambda pixels: self.bench.toolkit.run(pixels)[0])
+        except (ConvertError, ComputeError) as error:
             self.failures.append((name, str(error)))
             return None
-        with self.progress.step(f"{name}: {len(self.known.paths)} images in the simulator"):
-            rows = self._detect(lambda pixels: self.bench.toolkit.run(pixels)[0])
         return Entry(
             name,
             self._score(rows),
@@ -229,7 +228,6 @@ def compare(
     bench: Bench, options: Options, known: LabelledSet, progress: Progress, console: Console
 ) -> Comparison:
     """Measure float, every algorithm asked for, and what helps where these do not."""
-    _check_labels(bench, known)
     meter = _Meter(bench, known, progress)
     plain = Choice(method=options.method, target=options.target)
     if options.dtype != FLOAT:
@@ -272,13 +270,12 @@ def _to_analyse(entries: Sequence[Entry]) -> Entry | None:
     kl_divergence. Mmse measures weights anew in every build, which takes minutes.
     """
     built = {entry.built.choice.algorithm: entry for entry in entries if entry.built}
-    return next(
-        (built[name] for name in ("normal", "kl_divergence", "mmse") if name in built), None
-    )
+    order = ("normal", "kl_divergence", "mmse")
+    return next((built[name] for name in order if name in built), None)
 
 
-def _check_labels(bench: Bench, known: LabelledSet) -> None:
-    model = bench.prepared.model
+def check_labels(model: Model, known: LabelledSet) -> None:
+    """ConvertError where the set cannot be about this model's classes."""
     if model.labels and not set(model.labels) & set(known.categories):
         raise ConvertError(
             f"--report: none of the model's labels ({', '.join(model.labels[:3])}, ...) is a "
@@ -336,7 +333,7 @@ def beginnings(tensors: Sequence[str], deviations: Sequence[Deviation]) -> list[
     broken = [place[one.name] for one in known if one.up_to_it < _BROKEN]
     off = [place[one.name] for one in worst(known, 1)]
     half = max(1, len(tensors) // 2)
-    count = max(_FEWEST, *broken[:1] or off)
+    count = max([_FEWEST, *(broken[:1] or off)])
     counts = []
     while count < half:
         counts.append(count)
@@ -348,7 +345,7 @@ def analyse(bench: Bench, choice: Choice) -> list[Deviation]:
     """The toolkit's comparison of every layer with float, on one calibration image."""
     bench.build(choice)
     assert bench.calibration is not None
-    folder = Path(bench.toolkit.folder) / "analysis"
+    folder = bench.toolkit.folder / "analysis"
     image = str(bench.calibration.files[0])
     found = bench.toolkit.ask("analyse", image=image, folder=str(folder))
     return [

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.runtimes import Tensor
+from actors.sources.images import list_images
 from actors.vision.cutting import Cutter, Image
 from actors.vision.heads import HeadDescription, build
 from actors.vision.merging import nms_indices
@@ -64,12 +65,13 @@ def read_set(file: Path, images: Path | None) -> LabelledSet:
         raise ConvertError(f"--report {error}") from None
     if not isinstance(truth, FileTruth):
         raise ConvertError(f"--report {file}: a COCO-format file with its images is needed")
-    known = [truth.known[key] for key in sorted(truth.known)]
+    files = list_images(str(folder))
+    known = sorted(truth.known.items())
     categories = json.loads(file.read_text(encoding="utf-8"))["categories"]
     names = tuple(str(c["name"]) for c in sorted(categories, key=lambda c: int(c["id"])))
     return LabelledSet(
-        tuple(folder / Path(one.name).name for one in known),
-        tuple(one.targets for one in known),
+        tuple(Path(files[number]) for (_, number), _ in known),
+        tuple(one.targets for _, one in known),
         dict(truth.numbers),
         names,
     )

@@ -46,7 +46,7 @@ class Options:
     report: Path | None
     images: Path | None
     algorithms: tuple[str, ...]
-    page: Path | None
+    page: Path
     simulator: bool
     json: bool
 
@@ -71,7 +71,9 @@ def parse(argv: Sequence[str] | None) -> Options | None:
         raise ConvertError(
             "quantisation needs images to measure with; give --dataset FOLDER, or --dtype float16"
         )
-    _check_paths(given)
+    name: Path = given.output or Path(given.model.name)
+    page: Path = given.page or name.with_suffix(".report.html")
+    _check_paths(given, page)
     unknown = [name for name in given.algorithms.split(",") if name not in ALGORITHMS]
     if unknown:
         raise ConvertError(f"--algorithms {unknown[0]}: there are {', '.join(ALGORITHMS)}")
@@ -108,21 +110,21 @@ def parse(argv: Sequence[str] | None) -> Options | None:
         report=given.report,
         images=given.images,
         algorithms=tuple(given.algorithms.split(",")),
-        page=given.page,
+        page=page,
         simulator=given.simulator,
         json=given.json,
     )
 
 
-def _check_paths(given: argparse.Namespace) -> None:
+def _check_paths(given: argparse.Namespace, page: Path) -> None:
     written: Path | None = given.output
     if written is not None:
         if written.suffix.lower() != ".rknn":
             raise ConvertError(f"-o {written} must end in .rknn")
         if problem := output_problem(written, str(written)):
             raise ConvertError(f"-o {problem}")
-    page: Path | None = given.page
-    if page is not None and (problem := output_problem(page, str(page), (".htm", ".html"))):
+    problem = output_problem(page, str(page), (".htm", ".html"))
+    if problem and given.report is not None:
         raise ConvertError(f"--page {problem}")
 
 

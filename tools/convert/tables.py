@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -46,7 +47,7 @@ def cells(entry: Entry, comparison: Comparison) -> list[str]:
     """One row: name, mAP, loss, AP50, AP75, by size, drift, lost, MB, MB moved, seconds."""
     scores, built, drift = entry.scores, entry.built, entry.drift
     by_size = [figure(scores.by_size.get(name)) for name in SIZE_NAMES]
-    change = "-" if built is None else f"{-comparison.loss(entry):+.3f}"
+    change = "-" if built is None else f"{round(-comparison.loss(entry), 3) + 0.0:+.3f}"
     row = [entry.name, figure(scores.map), change]
     row += [figure(scores.ap50), figure(scores.ap75), *by_size]
     if built is None or drift is None or entry.bytes is None:
@@ -79,10 +80,10 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     )
     # One table of all columns would be wider than most terminals.
     for columns in (range(_ACCURACY), (0, *range(_ACCURACY, len(COLUMNS)))):
-        table = Table()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number in columns:
             table.add_column(
-                COLUMNS[number], justify="right" if number else "left", no_wrap=not number
+                COLUMNS[number], justify="right" if number else "left", no_wrap=number > 0
             )
         for entry in (comparison.reference, *comparison.entries, *comparison.alternatives):
             row = cells(entry, comparison)
@@ -91,7 +92,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(table)
     for name, reason in comparison.failures:
         say(console, f"{name}: {reason}")
-    layers = Table(title=f"{comparison.analysed}: layers furthest from float (cosine)")
+    say(console, f"{comparison.analysed}: layers furthest from float, by the cosine between both")
+    layers = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("layer", "kind", "alone", "up to it"):
         layers.add_column(column)
     for one in worst(comparison.deviations, 8):

@@ -63,9 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=partial(_train, SUBJECTS[name]))
         command.add_argument("--out", type=Path, required=True, help="folder for the .onnx file")
         command.add_argument("--pool", type=Path, help="folder for pictures (default: in --out)")
-        command.add_argument("--scenes", type=_count, default=130, help="how many to learn from")
-        command.add_argument("--steps", type=_count, default=steps)
-        command.add_argument("--batch", type=_count, default=batch)
+        command.add_argument("--scenes", type=whole, default=130, help="how many to learn from")
+        command.add_argument("--steps", type=whole, default=steps)
+        command.add_argument("--batch", type=whole, default=batch)
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--float32", action="store_true", help="do not compute in bfloat16")
     command = commands.add_parser("score", help="recall and precision on scenes never trained on")
@@ -73,16 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", type=Path)
     command.add_argument("subject", choices=SUBJECTS)
     command.add_argument("--view", choices=_VIEWS, help="default: frame for large, tiles for small")
-    command.add_argument("--seeds", type=_count, default=12, help="scenes 0 to this")
+    command.add_argument("--seeds", type=whole, default=12, help="scenes 0 to this")
     command.add_argument("--json", action="store_true")
     command = commands.add_parser("calibration", help="pictures to calibrate int8 with")
     command.set_defaults(run=_calibrate)
     command.add_argument("folder", type=Path)
-    command.add_argument("--count", type=_count, default=60, help="pictures for each model")
+    command.add_argument("--count", type=whole, default=60, help="pictures for each model")
     return parser
 
 
-def _count(text: str) -> int:
+def whole(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value}: at least 1")
