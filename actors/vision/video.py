@@ -29,7 +29,9 @@ _CODECS: tuple[tuple[str, dict[str, str]], ...] = (
     ("mpeg4", {}),
 )
 _FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".avi": "avi"}
-_FRAGMENTED = {"movflags": "frag_every_frame+empty_moov+default_base_moof"}
+# No index at the end: it would be kept in memory until then, 40 bytes a frame (measured: 6.6 MB in
+# an hour of 160,000 frames), and players seek in a fragmented file without it.
+_FRAGMENTED = {"movflags": "frag_every_frame+empty_moov+default_base_moof+skip_trailer"}
 
 
 class VideoFile:
