@@ -75,9 +75,7 @@ class Renderer(Actor):
         for stream, film in self.films.items():
             before = film.record.finished_seq
             film.work()
-            if film.trouble:
-                self.note("error", film.trouble, "broken_output")
-                film.trouble = ""
+            self._tell(film)
             if film.record.finished_seq != before:
                 self.record.done += 1
                 done = Rendered(stream, film.record.finished_seq)
@@ -91,6 +89,12 @@ class Renderer(Actor):
     def close(self) -> None:
         for film in self.films.values():
             film.close()
+            self._tell(film)
+
+    def _tell(self, film: Film) -> None:
+        if film.trouble:
+            self.note("error", film.trouble, "broken_output")
+            film.trouble = ""
 
 
 class Film:
@@ -144,13 +148,25 @@ class Film:
             else:
                 self._add(self._file, result)
         elif self._added and self._added[-1] + 1 == self.record.end_seq:
-            self.close()
+            self._end()
 
     def close(self) -> None:
-        """End the file: all that was added is in it then."""
+        """End the file; when the stream is over, make it one where others had died over it.
+
+        The frames are let go of before that: joining hours of film takes longer than they may wait.
+        """
+        self._end()
+        if self._file is not None and self.record.end_seq >= 0:
+            try:
+                self._patiently(self._file.join, _PATIENCE_S, f"joining {self._file.path}")
+            except OSError as error:
+                self._give_up(self._file.path, error)
+
+    def _end(self) -> None:
+        """No more frames: all that was added is in the file then."""
         if self._file is not None:
             try:
-                self._patiently(self._file.close, _PATIENCE_S, f"ending {self._file.path}")
+                self._file.end()
             except OSError as error:
                 self._give_up(self._file.path, error)
         self._finish(len(self._added))

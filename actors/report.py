@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 from actors.plan import Plan
 from actors.settings import StageSettings
@@ -11,6 +12,7 @@ from actors.sources import shown
 from actors.system.control_block import ControlBlock
 from actors.system.linux import now_ns
 from actors.vision import tiling
+from actors.vision.parts import joined, parts
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -87,6 +89,15 @@ def _rates(plan: Plan) -> Iterator[str]:
             yield f"frame rate of {name}{alone}: at most {limit:.1f} frames/s on these cores"
 
 
+def _film(path: Path) -> str:
+    """Where it is. A run that was stopped in a hurry may have left it in parts."""
+    joined(path).unlink(missing_ok=True)
+    found = parts(path)
+    if len(found) < 2:
+        return str(path)
+    return f"{len(found)} parts, {path} to {found[-1].name}: there was no time to join them"
+
+
 def summary(plan: Plan, control: ControlBlock) -> list[str]:
     """What a run did, when it is over."""
     seconds = (now_ns() - control.header.started_ns) / 1e9
@@ -103,7 +114,7 @@ def summary(plan: Plan, control: ControlBlock) -> list[str]:
             f"({stream.published / seconds:.1f} frames/s), {lost or 'nothing lost'}"
         )
         if name in plan.videos() and stream.published:
-            lines.append(f"{name}: drawn into {plan.videos()[name]}")
+            lines.append(f"{name}: drawn into {_film(plan.videos()[name])}")
     if plan.topology.results.jsonl is not None:
         lines.append(f"records in {plan.topology.results.jsonl}")
     if plan.emulated:

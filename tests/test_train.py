@@ -136,6 +136,19 @@ def test_a_target_has_ten_answers_at_most() -> None:
     assert aim.positive[0].tolist() == [False] * 20 + [True] * 10
 
 
+def test_a_first_guess_far_too_large_is_taught_from() -> None:
+    from tools.train.loss import Targets, assign
+
+    middles = torch.tensor([[4.0, 4.0], [12.0, 4.0]])
+    target = torch.tensor([[[1.0, 1.0, 7.0, 7.0]]])
+    yes = torch.tensor([[True]])
+    guesses = torch.tensor([[[-56.0, -56.0, 64.0, 64.0], [-48.0, -56.0, 72.0, 64.0]]])
+    known = Targets(target, torch.tensor([[0]]), yes, ~yes)
+    aim = assign(torch.full((1, 2, 3), 2e-4), guesses, middles, known)
+    assert aim.positive[0].tolist() == [True, False]
+    assert float(aim.scores[0, 0, 0]) == pytest.approx(36 / 120**2, rel=1e-3)
+
+
 def test_the_loss_of_a_perfect_answer_is_small_and_without_targets_finite() -> None:
     from tools.train.loss import Targets, loss
     from tools.train.network import Raw, cells
@@ -317,3 +330,12 @@ def test_a_model_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["score", str(path), "small"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith("train: ")
+
+
+def test_no_model_is_measured_on_what_it_was_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["score", str(tmp_path / "m.onnx"), "small", "--first", "999999", "--seeds", "2"]) == 2
+    )
+    assert "0 to 999999 are for measuring" in capsys.readouterr().err

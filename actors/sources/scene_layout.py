@@ -232,7 +232,7 @@ class Layout:
             company = int(random.choice((1, 1, 1, 2, 2, 3))) if kind == PERSON else 1
             for _ in range(company):
                 one = int(random.choice(self.by_kind[kind]))
-                offset = random.uniform(-24, 24, 2) * self.scale if company > 1 else np.zeros(2)
+                offset = random.uniform(-32, 32, 2) * self.scale if company > 1 else np.zeros(2)
                 spot = middle + offset
                 yield Walk(one, (spot[0], spot[1]), (radii[0], radii[1]), phase, speed, 0.0)
 

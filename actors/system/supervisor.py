@@ -43,6 +43,8 @@ _DRAIN_NS = 2 * _SECOND
 # After the drain: closing a video file and letting the last results travel.
 _CLOSE_NS = 5 * _SECOND
 _CLOSE_HURRIED_NS = 700_000_000
+# A renderer that died has left a video in parts, and joining hours of it takes minutes.
+_LONG_CLOSE_NS = 600 * _SECOND
 _TURN_MS = 100
 # In a row, after which it is not an accident.
 _NURSERY_LOSSES = 5
@@ -173,8 +175,8 @@ class Supervisor:
     def _move_on(self, now: int) -> None:
         """Go to the next phase when it is time."""
         if self.phase == STOPPING:
-            if now > self._deadline_ns:
-                for child in self.children.values():
+            for child in self.children.values():
+                if now > self._deadline_ns and not self._still_closes(child, now):
                     child.signal(signal.SIGKILL)
             return
         ending = [child for child in self.children.values() if child.plan.ends]
@@ -185,6 +187,12 @@ class Supervisor:
                 "supervisor", "warning", "stop", "frames in flight were not finished in time"
             )
             self._begin_stopping(now)
+
+    def _still_closes(self, child: Child, now: int) -> bool:
+        """Whether an actor is at work on its outputs and nobody is in a hurry."""
+        heartbeat = self.control.actors[child.name].heartbeat_ns
+        in_time = now < self._deadline_ns + _LONG_CLOSE_NS
+        return not self._hurried and in_time and now - heartbeat < _HANG_NS
 
     # ------------------------------------------------------------ children
 

@@ -3,7 +3,7 @@
 The container is fragmented, a frame a fragment, so that what has been written can be played however
 the writing ended. A frame reaches the file when the next one is added or the file is closed: `add`
 says so by returning how many are in the file for sure. A writer that comes back leaves the file as
-it is and begins a part beside it (`out.part1.mp4`); closing joins the parts.
+it is and begins a part beside it (`out.part1.mp4`); `join` makes one file of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from actors.vision.parts import joined, part, parts
 
 Image = npt.NDArray[np.uint8]
 
@@ -46,15 +48,15 @@ class VideoFile:
         self._stream: Any = None
         self._yuv = np.empty(0, np.uint8)
         self._begun_at = 0
-        parts = _parts(path)
+        found = parts(path)
         if anew:
-            for part in parts:
-                part.unlink()
-            parts = []
-        self.frames = sum(_count(part) for part in parts)
+            for old in found:
+                old.unlink()
+            found = []
+        self.frames = sum(_count(one) for one in found)
         """Frames that are in the file for sure."""
         self._added = self.frames
-        self._part = path if not parts else _part(path, len(parts))
+        self._part = path if not found else part(path, len(found))
 
     def add(self, image: Image) -> int:
         """Add a frame, (height, width, 3) BGR; how many are in the file for sure by now.
@@ -76,8 +78,8 @@ class VideoFile:
         self._added += 1
         return self.frames
 
-    def close(self) -> int:
-        """Write what is left and join the parts; how many frames the file has."""
+    def end(self) -> int:
+        """Write what is left; how many frames the file and its parts have. No more can be added."""
         if self._container is not None:
             container, self._container = self._container, None
             try:
@@ -86,10 +88,18 @@ class VideoFile:
             finally:
                 container.close()
             self.frames = self._added
-            parts = _parts(self.path)
-            if len(parts) > 1:
-                _join(parts, self.path)
         return self.frames
+
+    @property
+    def parts(self) -> int:
+        """In how many files it is."""
+        return len(parts(self.path))
+
+    def join(self) -> None:
+        """Make one file of the parts, if there are some. Takes a while: it copies them all."""
+        found = parts(self.path)
+        if len(found) > 1:
+            _join(found, self.path)
 
     def abandon(self) -> None:
         """Let go of a file that cannot be written any more."""
@@ -113,18 +123,6 @@ class VideoFile:
         self._stream.pix_fmt = "yuv420p"
         # Its own thread's time is what a renderer may take; the other cores have tiles to do.
         self._stream.codec_context.thread_count = 1
-
-
-def _part(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.stem}.part{number}{path.suffix}")
-
-
-def _parts(path: Path) -> list[Path]:
-    """The file and its parts, as far as they are there, in order."""
-    parts = [path] if path.exists() else []
-    while _part(path, len(parts) or 1).exists():
-        parts.append(_part(path, len(parts) or 1))
-    return parts
 
 
 def _packets(path: Path) -> Iterator[Any]:
@@ -162,26 +160,26 @@ def _fragments(path: Path) -> int:
     return count
 
 
-def _join(parts: list[Path], path: Path) -> None:
+def _join(found: list[Path], path: Path) -> None:
     """Copy the parts' packets into one file, which then takes the place of `path`."""
-    joined = path.with_name(f"{path.stem}.joined{path.suffix}")
-    with av.open(str(parts[0])) as first:
+    whole = joined(path)
+    with av.open(str(found[0])) as first:
         template = first.streams.video[0]
-        with av.open(str(joined), "w", format=_FORMATS[path.suffix.lower()]) as output:
+        with av.open(str(whole), "w", format=_FORMATS[path.suffix.lower()]) as output:
             stream = output.add_stream_from_template(template)
             step = 1 / (template.average_rate or Fraction(25))
             number = 0
-            for part in parts:
-                for packet in _packets(part):
+            for one in found:
+                for packet in _packets(one):
                     packet.time_base = step
                     packet.pts = packet.dts = number
                     packet.duration = 1
                     packet.stream = stream
                     output.mux(packet)
                     number += 1
-    joined.replace(path)
-    for part in parts[1:]:
-        part.unlink()
+    whole.replace(path)
+    for one in found[1:]:
+        one.unlink()
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:

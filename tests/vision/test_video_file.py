@@ -44,7 +44,7 @@ def test_whole(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"v{suffix}"
     video = VideoFile(path, 30, anew=True)
     assert [video.add(picture(n)) for n in range(20)] == list(range(20))
-    assert video.close() == 20
+    assert video.end() == 20
     assert numbers(path) == list(range(20))
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(30, abs=0.1)
     assert list(tmp_path.iterdir()) == [path]
@@ -59,7 +59,10 @@ def test_killed_twice_then_continued_is_one_video(tmp_path: Path) -> None:
     assert video.frames == 12
     for number in range(12, 20):
         video.add(picture(number))
-    assert video.close() == 20
+    assert video.end() == 20
+    assert video.parts == 3
+    video.join()
+    assert video.parts == 1
     assert numbers(path) == list(range(20))
     assert list(tmp_path.iterdir()) == [path]
     # A joined file is a plain one; its frames are counted all the same.
@@ -73,7 +76,7 @@ def test_anew_removes_what_an_earlier_run_left(tmp_path: Path) -> None:
     video = VideoFile(path, 30, anew=True)
     assert video.frames == 0
     video.add(picture(3))
-    assert video.close() == 1
+    assert video.end() == 1
     assert numbers(path) == [3]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -83,7 +86,7 @@ def test_odd_and_other_sizes_are_fitted(tmp_path: Path) -> None:
     video = VideoFile(path, 30, anew=True)
     for size in ((97, 65), (96, 64), (40, 300), (1, 1)):
         video.add(picture(2, size))
-    assert video.close() == 4
+    assert video.end() == 4
     assert len(numbers(path)) == 4
 
 

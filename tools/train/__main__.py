@@ -5,7 +5,7 @@
     python -m tools.train calibration pictures --count 60
 
 `large` learns trucks, buses and cars on whole frames, `small` people, dogs and cones on native
-tiles. Needs PyTorch (a CPU build will do) and onnx.
+tiles. Needs PyTorch (a CPU build will do), onnx, and 5 GB for pictures that both share (--pool).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from actors.vision.tiling import View, plan
 from tools.train.data import FRAME, MODEL, SUBJECTS, TRAINING_SEEDS, Pool, Subject
 from tools.train.score import Detector, Tally, score
 
+_SEEDS = 12
 _FRAMES = (40, 171, 303, 512)
 _LEVELS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 _VIEWS = {"frame": View("frame"), "tiles": View("tiles"), "overlap": View("tiles", 0.1)}
@@ -58,13 +59,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m tools.train small --out models",
     )
     commands = parser.add_subparsers(required=True, metavar="large | small | score | calibration")
-    for name, steps, batch in (("large", 2400, 8), ("small", 2400, 16)):
+    for name, batch in (("large", 8), ("small", 16)):
         command = commands.add_parser(name, help=f"train the {name} model")
         command.set_defaults(run=partial(_train, SUBJECTS[name]))
         command.add_argument("--out", type=Path, required=True, help="folder for the .onnx file")
         command.add_argument("--pool", type=Path, help="folder for pictures (default: in --out)")
-        command.add_argument("--scenes", type=whole, default=130, help="how many to learn from")
-        command.add_argument("--steps", type=whole, default=steps)
+        command.add_argument("--scenes", type=whole, default=220, help="how many to learn from")
+        command.add_argument("--steps", type=whole, default=2000)
         command.add_argument("--batch", type=whole, default=batch)
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--float32", action="store_true", help="do not compute in bfloat16")
@@ -73,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", type=Path)
     command.add_argument("subject", choices=SUBJECTS)
     command.add_argument("--view", choices=_VIEWS, help="default: frame for large, tiles for small")
-    command.add_argument("--seeds", type=whole, default=12, help="scenes 0 to this")
+    command.add_argument("--first", type=int, default=0, help="the first scene's seed")
+    command.add_argument("--seeds", type=whole, default=_SEEDS, help="how many scenes")
     command.add_argument("--json", action="store_true")
     command = commands.add_parser("calibration", help="pictures to calibrate int8 with")
     command.set_defaults(run=_calibrate)
@@ -109,7 +111,9 @@ def _train(subject: Subject, options: argparse.Namespace) -> int:
     save(network, path=path)
     path.with_suffix(".partial.onnx").unlink(missing_ok=True)
     _tell(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB")
-    _print(subject, {view: _measure(path, subject, view, 12) for view in _views(subject)})
+    _print(
+        subject, {view: _measure(path, subject, view, range(_SEEDS)) for view in _views(subject)}
+    )
     return 0
 
 
@@ -117,14 +121,23 @@ def _views(subject: Subject) -> tuple[str, ...]:
     return ("frame",) if subject.name == "large" else ("tiles", "overlap", "frame")
 
 
-def _measure(path: Path, subject: Subject, view: str, seeds: int) -> Tally:
-    return score(Detector(path, subject), subject, _VIEWS[view], range(seeds), _FRAMES)
+def _measure(path: Path, subject: Subject, view: str, seeds: range) -> Tally:
+    return score(Detector(path, subject), subject, _VIEWS[view], seeds, _FRAMES)
 
 
 def _score(options: argparse.Namespace) -> int:
     subject = SUBJECTS[options.subject]
     views = (options.view,) if options.view else _views(subject)
-    tallies = {view: _measure(options.model, subject, view, options.seeds) for view in views}
+    seeds = range(options.first, options.first + options.seeds)
+    if seeds.start < 0 or seeds.stop > TRAINING_SEEDS:
+        print(
+            f"train: --first {options.first} --seeds {options.seeds}: the seeds from 0 to "
+            f"{TRAINING_SEEDS - 1} are for measuring, those above are trained on; choose from the "
+            "former",
+            file=sys.stderr,
+        )
+        return 2
+    tallies = {view: _measure(options.model, subject, view, seeds) for view in views}
     if options.json:
         print(
             json.dumps(

@@ -90,14 +90,17 @@ def assign(scores: Tensor, boxes: Tensor, middles: Tensor, targets: Targets) -> 
     metric = scores.transpose(1, 2).gather(1, kinds).pow(_SCORE_POWER) * iou.pow(_IOU_POWER)
     metric = metric * (inside & asked[..., None])
     best = metric.topk(min(_ANSWERING, count), 2)
-    answering = torch.zeros_like(metric).scatter_(2, best.indices, 1.0) * (metric > 1e-12)
+    answering = torch.zeros_like(metric).scatter_(2, best.indices, 1.0) * (metric > 0)
     # A cell between two targets answers for the one that it overlaps more.
     claim = torch.where(answering > 0, iou, -1.0)
     owner = claim.argmax(1, keepdim=True)
     mine = torch.zeros_like(metric).scatter_(1, owner, 1.0) * answering
     positive = mine.sum(1) > 0
     metric = metric * mine
-    share = metric / (metric.amax(2, keepdim=True) + 1e-12) * (iou * mine).amax(2, keepdim=True)
+    # A target far smaller than what is first guessed starts out with an IoU of 0.01: no larger
+    # number than float32's own limit may stand in for zero here.
+    highest = metric.amax(2, keepdim=True).clamp(min=1e-37)
+    share = metric / highest * (iou * mine).amax(2, keepdim=True)
     chosen = owner[:, 0]
     wanted = torch.zeros(*positive.shape, classes, dtype=scores.dtype)
     kind = targets.class_ids.gather(1, chosen)[..., None]

@@ -1,0 +1,23 @@
+"""The files of a video whose writer died: the first and its parts, until they are joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def part(path: Path, number: int) -> Path:
+    """As in out.part1.mp4."""
+    return path.with_name(f"{path.stem}.part{number}{path.suffix}")
+
+
+def parts(path: Path) -> list[Path]:
+    """The file and its parts, as far as they are there, in order."""
+    found = [path] if path.exists() else []
+    while part(path, len(found) or 1).exists():
+        found.append(part(path, len(found) or 1))
+    return found
+
+
+def joined(path: Path) -> Path:
+    """What the parts are copied into before it takes the place of all."""
+    return path.with_name(f"{path.stem}.joined{path.suffix}")
