@@ -91,9 +91,10 @@ def _status(folder: Path, options: argparse.Namespace) -> int:
         return 0
     console = Console(highlight=False)
     state = "DEGRADED" if status["degraded"] else "running"
-    emulated = " (emulated cores)" if status["emulated"] else ""
+    mark = next((kind for kind in ("simulated", "emulated") if status[kind]), None)
+    cores_are = f" ({mark} cores)" if mark else ""
     console.print(
-        f"run {status['run']}: {state}{emulated}, up {status['uptime_s']:.0f} s, "
+        f"run {status['run']}: {state}{cores_are}, up {status['uptime_s']:.0f} s, "
         f"results on {status['results']}"
     )
     console.print(_streams(status["streams"]))

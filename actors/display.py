@@ -97,9 +97,7 @@ class Display:
             if self._plan.rendering:
                 parts[-1] += f", {self._rendered(name)} rendered"
         cores = " ".join(f"{core['busy']:.0%}" for core in self._status.cores())
-        label = "emulated cores" if self._plan.emulated else "cores"
-        label = "simulated cores" if self._plan.simulated else label
-        return " | ".join([*parts, f"{label} {cores}"])
+        return " | ".join([*parts, f"{self._plan.cores_are} {cores}"])
 
     def _frames(self, name: str) -> str:
         done = self._control.streams[name].published

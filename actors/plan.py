@@ -118,6 +118,13 @@ class Plan:
     def simulated(self) -> bool:
         return any(self.models[stage.model].simulated for stage in self.stages)
 
+    @property
+    def cores_are(self) -> str:
+        """What the cores are called wherever a number is shown."""
+        if self.simulated:
+            return "simulated cores"
+        return "emulated cores" if self.emulated else "cores"
+
     def videos(self) -> dict[str, Path]:
         """The annotated video of each stream: with several, the stream's name is added."""
         path = self.topology.render.video

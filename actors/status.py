@@ -129,6 +129,7 @@ class Status:
             "results": self._bind,
             "degraded": self.degraded,
             "emulated": self._plan.emulated,
+            "simulated": self._plan.simulated,
             "malformed": self._supervisor.malformed,
             "limited_by": self.limited_by(),
             "actors": [self._actor(child) for child in self._children.values()],
@@ -185,7 +186,7 @@ class Status:
         if self._seconds() < 1.0 or not any(self.fps(name) for name in self._control.streams):
             return None
         cores = self.cores()
-        kind = "emulated cores" if self._plan.emulated else "cores"
+        kind = self._plan.cores_are
         if all(core["busy"] >= _BUSY for core in cores):
             most = f"the {kind}: all of them are busy, which is the most that they can do"
             slowed = None if self.npu is None else self.npu.slowed()

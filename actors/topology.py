@@ -149,9 +149,9 @@ class Model(Table):
     )
     runtime: Literal["onnx", "rknn", "simulator", "emulated", "instant"] | None = key(
         None,
-        "what computes; absent: follows from the path's suffix. simulator: the board's numbers on a "
-        "PC, for a .rknn that convert kept a build of; emulated: a stand-in for an NPU "
-        "core; instant: a stand-in that needs no file and no time, to measure all the rest",
+        "what computes; absent: follows from the path's suffix. simulator: the board's numbers on "
+        "a PC, for a .rknn that convert kept a build of; emulated: a stand-in for an NPU core; "
+        "instant: a stand-in that needs no file and no time, to measure all the rest",
     )
     head: Literal["yolov8", "yolov8-stock", "yolov5", "yolov5-decoded", "yolox"] | None = key(
         None, "layout of the outputs; absent: found out from the model"
