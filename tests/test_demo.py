@@ -1,4 +1,4 @@
-"""The newcomer's first command: the package's scene and models, from a folder with nothing in it."""
+"""The newcomer's first command: the package's scene and models, from an empty folder."""
 
 from __future__ import annotations
 
