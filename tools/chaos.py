@@ -18,7 +18,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -27,9 +29,11 @@ from rich.table import Table
 from actors.draft import source_kind
 from actors.system.control import ControlError
 from actors.topology import Topology, TopologyError, load
+from tools import scene
+from tools.board.lab import BoardLab
 from tools.delays import MEASURES, Spread
 from tools.disturb import KINDS
-from tools.lab import LabError
+from tools.lab import Lab, LabError
 from tools.trial import Outcome, Trial, Wish
 
 ROLES = ("capture", "tiler", "worker", "merger", "renderer")
@@ -41,6 +45,8 @@ examples:
 
 exit: 0 every promise was kept, 1 one was broken, 2 wrong arguments or topology
 """
+_FILMED = 60
+"""Frames of a drawn scene, which has no end, that are played over and over."""
 _HEADINGS = ("noticed", "work finished elsewhere", "back", "computing again")
 # Medians in milliseconds that are wanted where the models take no time.
 _WANTED = {
@@ -64,14 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if topology.render.video is None and wish.roles == ("renderer",):
         parser.error("there is no renderer; give it a video: --set render.video=out.mp4")
     for name, stream in topology.streams.items():
-        if source_kind(stream.source) not in ("file", "folder", "glob"):
+        if source_kind(stream.source) in ("camera", "network"):
             parser.error(
                 f"streams.{name}.source is live, so no two runs see the same frames; give a file: "
                 f"--set streams.{name}.source=FILE"
             )
     try:
-        with _progress(quiet=options.json) as show:
-            outcome = Trial(options.topology, options.set, topology, show).run(wish)
+        with TemporaryDirectory(prefix="tritile-") as folder, _progress(quiet=options.json) as show:
+            settings = [*options.set, *_films(topology, Path(folder), show)]
+            given = [part for setting in settings for part in ("--set", setting)]
+            make = Lab if options.board is None else partial(BoardLab, options.board)
+            topology = load(options.topology, settings)
+            outcome = Trial(partial(make, options.topology, *given), topology, show).run(wish)
     except (LabError, ControlError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
@@ -82,6 +92,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         _print(options.topology, wish, topology, outcome)
     return 1 if outcome.broken else 0
+
+
+def _films(topology: Topology, folder: Path, show: Callable[[str], None]) -> list[str]:
+    """Settings that play drawn scenes from films: two runs are compared over the same frames."""
+    settings = []
+    for name, stream in topology.streams.items():
+        if source_kind(stream.source) == "synthetic":
+            show(f"filming the scene of {name}")
+            film = folder / f"{name}.mp4"
+            scene.write_video(film, _FILMED, seed=stream.seed or 0)
+            settings.append(f"streams.{name}={{source = {json.dumps(str(film))}}}")
+    return [*settings, "results.ground_truth=false"] if settings else []
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KEY=VALUE",
         help="override one value of the topology, as `launch` does (repeatable)",
+    )
+    parser.add_argument(
+        "--board", type=Path, metavar="FOLDER", help="run it on this emulated board (tools.board)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser

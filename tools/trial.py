@@ -70,17 +70,12 @@ class Outcome:
 
 
 class Trial:
-    """`path` and `settings` (those of `--set`) gave `topology`; `show` gets lines of progress."""
+    """`lab` makes a run with these options of `launch`; `show` gets lines of progress."""
 
     def __init__(
-        self,
-        path: Path,
-        settings: Sequence[str],
-        topology: Topology,
-        show: Callable[[str], None],
+        self, lab: Callable[..., Lab], topology: Topology, show: Callable[[str], None]
     ) -> None:
-        self._path = path
-        self._settings = settings
+        self._lab = lab
         self._topology = topology
         self._show = show
 
@@ -95,7 +90,7 @@ class Trial:
             # The end of a file is worth a trial too, so none is played again without need.
             needed = 2 * sum(step.wait_s for step in todo) + 2 * _CALM_S > seconds
             comparison = Comparison(references, looped=loops or needed)
-            with Lab(self._path, *self._options(outputs, loops or needed)) as lab:
+            with self._lab(*self._options(outputs, loops or needed)) as lab:
                 disturber = Disturber(lab, todo, wish.roles, chance)
                 run = _Disturbed(lab, disturber, comparison, self._show)
                 run.go()
@@ -122,7 +117,7 @@ class Trial:
     def _reference(self, outputs: Path) -> tuple[dict[str, Reference], Compared, float]:
         """One pass over every source, what comparing it with itself gives, and its seconds."""
         records: dict[str, list[dict[str, Any]]] = {name: [] for name in self._topology.streams}
-        with Lab(self._path, *self._options(outputs, False)) as lab, lab.subscriber(1.0) as results:
+        with self._lab(*self._options(outputs, False)) as lab, lab.subscriber(1.0) as results:
             for message in until_over(results, lab):
                 if isinstance(message, Result):
                     records[message.stream].append(message.raw)
@@ -142,11 +137,8 @@ class Trial:
         return references, comparison.finish([]), (max(times) - min(times)) / 1e9
 
     def _options(self, outputs: Path, looped: bool) -> list[str]:
-        """For `launch`: the user's, and outputs that are not where the user's are."""
-        settings = list(self._settings)
-        settings += [
-            f"streams.{name}.loop={str(looped).lower()}" for name in self._topology.streams
-        ]
+        """For `launch`: outputs that are not where the user's are, files that are played on."""
+        settings = [f"streams.{name}.loop={str(looped).lower()}" for name in self._topology.streams]
         if self._topology.render.video is not None:
             settings.append(f"render.video={outputs / self._topology.render.video.name}")
         if self._topology.results.jsonl is not None:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from tools.board.lab import on_board
 from tools.board.npu import Npu
 from tools.board.userland import BoardError, build
-from tools.lab import Lab
 
 _DEFAULT = Path.home() / ".cache" / "tritile-board"
 _SECONDS = 400.0
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def on_board(folder: Path, *command: str, chip: str = "rk3588") -> list[str]:
-    """The command line that runs a command on the board."""
-    inside = ["--chip", chip, str(folder), "--", *command]
-    return [sys.executable, "-m", "tools.board", "run", *inside]
 
 
 @pytest.fixture(scope="session")
@@ -40,29 +33,6 @@ def board() -> Path:
             pytest.fail(f"no board: {error}")
         pytest.skip(f"NO BOARD, its code is not tested: {error}")
     return folder
-
-
-class BoardLab(Lab):
-    """A run of `launch` on the board, with an NPU of its own."""
-
-    def __init__(self, board: Path, topology: str, *options: str) -> None:
-        super().__init__(topology, *options)
-        self.npu = Npu(self.folder / "npu")
-        self.environment["RKNN_EMULATED"] = str(self.npu.folder)
-        self._board = board
-
-    def __enter__(self) -> BoardLab:
-        launch = ("python3", "-m", "actors.launch", str(self.topology), *self._options)
-        with self.stderr_path.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [*on_board(self._board, *launch)],
-                cwd=Path(__file__).parents[2],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-            )
-        return self
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ import pytest
 from actors.client import End
 from tests import runs
 from tests.board import planted
-from tests.board.conftest import BoardLab, Run
+from tests.board.conftest import Run
 from tests.board.refusals import SMALL
+from tools import chaos
 from tools.board import model
+from tools.board.lab import BoardLab
 from tools.board.npu import Call, cores_of_contexts, overlaps
 from tools.lab import pids
 
@@ -228,6 +230,14 @@ def test_results_are_those_of_an_undisturbed_run(
     assert runs.in_order_once(records, FRAMES)
     assert runs.essence(records) == runs.essence(undisturbed[0]), stderr
     _check_cores(calls)
+
+
+def test_chaos(board: Path, planted_topology: str, short_tmp: Path) -> None:
+    """Everybody is killed, two are stopped, at moments that nobody chose."""
+    path = short_tmp / "planted.toml"
+    path.write_text(planted_topology)
+    disturbances = ["--kills", "6", "--stops", "2", "--seed", "5", "--interval-ms", "3000"]
+    assert chaos.main([str(path), "--board", str(board), *disturbances]) == 0
 
 
 def test_street(board: Path, shared_data: Path, tmp_path: Path) -> None:
