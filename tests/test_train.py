@@ -20,13 +20,17 @@ from tools.train.data import CROP, MODEL, SUBJECTS, Sample, render, targets
 from tools.train.score import compare
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = pytest.importorskip(
-        "torch", reason="PyTorch is not installed: the training is NOT tested (pip install torch)"
-    )
 
+try:
+    import torch
+except ImportError:
+    torch = None  # type: ignore[assignment]
+
+needs_torch = pytest.mark.skipif(
+    torch is None,
+    reason="PyTorch is not installed: the training is NOT tested (pip install torch)",
+)
 RANDOM = np.random.default_rng(0)
 
 
@@ -47,6 +51,7 @@ def sample(count: int = 2, size: int = 64) -> Sample:
 # ---------------------------------------------------------------- the loss
 
 
+@needs_torch
 def test_complete_iou_is_that_of_the_paper() -> None:
     from tools.train.loss import complete_iou, overlaps
 
@@ -69,6 +74,7 @@ def test_complete_iou_is_that_of_the_paper() -> None:
         assert float(matrix[index, index]) == pytest.approx(iou, abs=1e-5)
 
 
+@needs_torch
 def test_sides_are_taught_as_shares_of_two_bins() -> None:
     from tools.train.loss import sides_loss
 
@@ -87,6 +93,7 @@ def test_sides_are_taught_as_shares_of_two_bins() -> None:
     assert math.isfinite(float(sides_loss(torch.zeros(1, 4, 16), torch.full((1, 4), 99.0))))
 
 
+@needs_torch
 def test_who_answers_for_which_target() -> None:
     from tools.train.loss import Targets, assign
 
@@ -124,6 +131,7 @@ def test_who_answers_for_which_target() -> None:
     torch.testing.assert_close(aim.scores[0], expected, atol=1e-4, rtol=0)
 
 
+@needs_torch
 def test_a_target_has_ten_answers_at_most() -> None:
     from tools.train.loss import Targets, assign
 
@@ -136,6 +144,7 @@ def test_a_target_has_ten_answers_at_most() -> None:
     assert aim.positive[0].tolist() == [False] * 20 + [True] * 10
 
 
+@needs_torch
 def test_a_first_guess_far_too_large_is_taught_from() -> None:
     from tools.train.loss import Targets, assign
 
@@ -149,6 +158,7 @@ def test_a_first_guess_far_too_large_is_taught_from() -> None:
     assert float(aim.scores[0, 0, 0]) == pytest.approx(36 / 120**2, rel=1e-3)
 
 
+@needs_torch
 def test_the_loss_of_a_perfect_answer_is_small_and_without_targets_finite() -> None:
     from tools.train.loss import Targets, loss
     from tools.train.network import Raw, cells
@@ -173,6 +183,7 @@ def test_the_loss_of_a_perfect_answer_is_small_and_without_targets_finite() -> N
 # ---------------------------------------------------------------- the network
 
 
+@needs_torch
 def test_the_exported_file_says_what_the_network_says(tmp_path: Path) -> None:
     from tools.train.exporting import export
     from tools.train.network import Network, cells, decode
@@ -211,6 +222,7 @@ def test_the_exported_file_says_what_the_network_says(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected.numpy(), atol=2e-3)
 
 
+@needs_torch
 def test_the_same_seed_gives_the_same_weights() -> None:
     from tools.train.training import Recipe, train
 
@@ -225,6 +237,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+@needs_torch
 def test_training_lowers_the_loss() -> None:
     from tools.train.training import Recipe, train
 
@@ -238,6 +251,7 @@ def test_training_lowers_the_loss() -> None:
 # ---------------------------------------------------------------- what it learns from
 
 
+@needs_torch
 def test_a_varied_picture_keeps_its_boxes() -> None:
     from tools.train.training import vary
 
@@ -251,6 +265,7 @@ def test_a_varied_picture_keeps_its_boxes() -> None:
     assert len(turned) == 8
 
 
+@needs_torch
 def test_every_picture_comes_once_a_round() -> None:
     from tools.train.training import Recipe, batch
 
