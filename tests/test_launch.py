@@ -141,13 +141,6 @@ def test_model_whose_outputs_are_of_no_known_head(short_tmp: Path, scene_video: 
     assert "(1, 3)" in line
 
 
-def test_shipped_topology_says_what_is_yours_to_give(short_tmp: Path) -> None:
-    done = launch(short_tmp, str(ROOT / "topology.toml"))
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert "launch topology.toml --set streams.cam0.source=VIDEO.mp4" in line
-
-
 def test_worker_that_cannot_start_ends_the_run_with_1_and_why(
     short_tmp: Path, scene_video: Path
 ) -> None:
