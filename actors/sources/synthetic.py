@@ -29,6 +29,8 @@ class SyntheticSource:
         self.unreadable = 0
         self.last_error: str | None = None
         self._scene: Scene | None = Scene(self.info.sizes[0], ask.seed or 0)
+        # A slow core paints for a second, which is for the opening and not for the first read.
+        self._scene.prepare(start)
         self._at = start
 
     def read(self, slot: NDArray[np.uint8]) -> tuple[int, int] | None:
