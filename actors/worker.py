@@ -25,6 +25,7 @@ from actors.system.linux import now_ns
 from actors.system.memory import Pool
 from actors.system.messages import Answer, Down, Finished, Job, Message
 from actors.system.nursery import Spec
+from actors.system.silence import Silence
 from actors.vision.edges import cut_by_edge
 from actors.vision.heads import Decoder, build
 from actors.vision.merging import nms_indices
@@ -104,7 +105,7 @@ class Worker(Actor):
             max(_SHORTEST_LIMIT_NS, 10 * self.longest_ns) if self.longest_ns else _FIRST_LIMIT_NS
         )
         now = now_ns()
-        return all(now - since < limit for _, since in self.record.jobs_computing())
+        return all(context.computing_ns(now) < limit for context in self.contexts)
 
     def close(self) -> None:
         # A context that waits for a merger which is down would hold up the exit. What it had goes
@@ -149,6 +150,14 @@ class Context(threading.Thread):
         self.failure = ""
         self._models: dict[str, _Model] = {}
         self._outbox = worker.new_outbox()
+        self._silence = Silence()
+
+    def computing_ns(self, now: int) -> int:
+        """How long the job in hand has taken, not counting waits for a processor."""
+        since = self.worker.record.computing_since(self.index)
+        if since == 0:
+            return 0
+        return self._silence.observe(now, since, os.getpid(), self.native_id or 0)
 
     def run(self) -> None:
         try:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.system.silence import Silence
+
 STARTING, RUNNING, STOPPING, BACKOFF, FAILED, ENDED = (
     "starting",
     "running",
@@ -82,6 +84,7 @@ class Child:
     condemned: str | None = None
     """The cause under which the supervisor is ending it, when it is."""
     policy: RestartPolicy = field(default_factory=RestartPolicy)
+    silence: Silence = field(default_factory=Silence)
 
     @property
     def name(self) -> str:

@@ -99,6 +99,10 @@ class ActorRecord(Record):
         self.words[base + ActorRecord.since0.index + context] = since_ns
         self.words[base + ActorRecord.job0.index + context] = job
 
+    def computing_since(self, context: int) -> int:
+        """Since when (CLOCK_MONOTONIC) a runtime context works on its job; 0: on nothing."""
+        return self.words[self.base + ActorRecord.since0.index + context]
+
     def jobs_computing(self) -> list[tuple[int, int]]:
         """(job, since_ns) of every context that is computing."""
         jobs, since = self.base + ActorRecord.job0.index, self.base + ActorRecord.since0.index

@@ -8,6 +8,7 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -55,6 +56,30 @@ def cpu_ns(pid: int) -> int:
         return (int(fields[11]) + int(fields[12])) * (10**9 // os.sysconf("SC_CLK_TCK"))
     except (OSError, IndexError, ValueError):
         return 0
+
+
+class ThreadTimes(NamedTuple):
+    """What the kernel's scheduler tells of a thread, in nanoseconds since it began."""
+
+    ran_ns: int
+    waited_ns: int
+    """Ready to run and without a processor; a wait is added when it is over."""
+    runnable: bool
+    """It runs, or waits for a processor, at this moment."""
+
+
+def thread_times(pid: int, tid: int) -> ThreadTimes | None:
+    """The times of a thread (of a process's main thread where both numbers are its pid).
+
+    None when it is gone, or when the kernel keeps no such account (CONFIG_SCHED_INFO).
+    """
+    folder = Path(f"/proc/{pid}/task/{tid}")
+    try:
+        ran, waited, _ = (folder / "schedstat").read_bytes().split()
+        state = (folder / "stat").read_bytes().rpartition(b")")[2].split()[0]
+        return ThreadTimes(int(ran), int(waited), state == b"R")
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def children_of(parent: int) -> list[int]:

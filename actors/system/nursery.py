@@ -38,7 +38,8 @@ from typing import Any
 from setproctitle import setproctitle
 
 from actors.system import logs
-from actors.system.linux import die_with_parent
+from actors.system.linux import die_with_parent, now_ns
+from actors.system.silence import Silence
 
 _LARGEST_ANSWER = 1 << 16
 _MOST_FDS = 253  # the kernel's limit for one message
@@ -46,6 +47,7 @@ _MOST_FDS = 253  # the kernel's limit for one message
 _READY_SECONDS = 60.0
 # A fork takes milliseconds; the supervisor waits for nothing else meanwhile.
 _FORK_SECONDS = 2.0
+_STEP_SECONDS = 0.1
 
 # One thread each: the parallelism is in the processes, and OpenBLAS would start its threads at
 # import, which a forking process must not have. ONNX Runtime from 1.29 on has one for telemetry,
@@ -138,13 +140,18 @@ class Nursery:
         return int(self._receive(_FORK_SECONDS, "does not fork")["pid"])
 
     def _receive(self, seconds: float, failing: str) -> dict[str, Any]:
-        self._socket.settimeout(seconds)
-        try:
-            data = self._socket.recv(_LARGEST_ANSWER)
-        except TimeoutError:
-            raise NurseryError(f"the nursery process {failing} within {seconds:.0f} s") from None
-        except OSError as error:
-            raise NurseryError(f"the nursery is gone ({error.strerror})") from error
+        pid, asked_ns, silence = self.process.pid, now_ns(), Silence()
+        self._socket.settimeout(_STEP_SECONDS)
+        data = None
+        while data is None:
+            try:
+                data = self._socket.recv(_LARGEST_ANSWER)
+            except TimeoutError:
+                if silence.observe(now_ns(), asked_ns, pid, pid) > seconds * 1e9:
+                    text = f"the nursery process {failing} within {seconds:.0f} s"
+                    raise NurseryError(text) from None
+            except OSError as error:
+                raise NurseryError(f"the nursery is gone ({error.strerror})") from error
         if not data:
             raise NurseryError("the nursery process ended; see the lines above")
         answer: dict[str, Any] = json.loads(data)

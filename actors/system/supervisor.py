@@ -190,9 +190,13 @@ class Supervisor:
 
     def _still_closes(self, child: Child, now: int) -> bool:
         """Whether an actor is at work on its outputs and nobody is in a hurry."""
-        heartbeat = self.control.actors[child.name].heartbeat_ns
         in_time = now < self._deadline_ns + _LONG_CLOSE_NS
-        return not self._hurried and in_time and now - heartbeat < _HANG_NS
+        return not self._hurried and in_time and self._silent_ns(child, now) < _HANG_NS
+
+    def _silent_ns(self, child: Child, now: int) -> int:
+        """How long an actor has shown no sign of life though it could have."""
+        sign = self.control.actors[child.name].heartbeat_ns or child.since_ns
+        return child.silence.observe(now, sign, child.pid, child.pid)
 
     # ------------------------------------------------------------ children
 
@@ -258,15 +262,13 @@ class Supervisor:
 
     def _check_heart(self, child: Child, now: int) -> None:
         """End an actor that was not ready in time, or whose heart has stopped."""
-        heartbeat = self.control.actors[child.name].heartbeat_ns
-        starting = child.state == states.STARTING
-        silent = now - (heartbeat or child.since_ns)
-        if starting and now - child.since_ns > _START_NS:
+        beating = self.control.actors[child.name].heartbeat_ns > 0
+        silent = self._silent_ns(child, now)
+        if child.state == states.STARTING and now - child.since_ns > _START_NS:
             self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
-        elif silent > (_HANG_NS if heartbeat else _FIRST_BEAT_NS):
+        elif silent > (_HANG_NS if beating else _FIRST_BEAT_NS):
             cause = "killed" if is_stopped(child.pid) else "hang"
-            where = " while it started" if starting else ""
-            self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s{where}")
+            self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s while {child.state}")
 
     def condemn(self, child: Child, cause: str, why: str) -> None:
         """Kill an actor, and tell the others now that it is down: its work does not wait."""
