@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.publishing import Publisher
 from tools import scene
 
 # A busy machine is no fault of a test's: no deadline for an example. In CI hypothesis has its own
@@ -53,3 +54,11 @@ def scene_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scene") / "scene.mp4"
     scene.write_video(path, 40)
     return path
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    """A PUB socket on a port of its own."""
+    made = Publisher()
+    yield made
+    made.close()

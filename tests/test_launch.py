@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests import runs
-from tests.broken_topologies import CASES, Case, lay_out
+from tests.broken_topologies import CASES
+from tests.topology_base import Case, lay_out
 from tools.lab import ROOT
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from actors.topology import Fault, Topology, TopologyError, load, source_kind
-from tests.broken_topologies import BASE, CASES, Case, lay_out, small, stream
+from tests.broken_topologies import CASES
+from tests.topology_base import BASE, Case, lay_out, small, stream
 
 
 @pytest.fixture
