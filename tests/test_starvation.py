@@ -1,0 +1,67 @@
+"""A machine that gives the actors no processor for a while: slow is not hung, and nobody is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.client import End
+from tests import runs
+from tools.lab import Lab
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+FRAMES = 120
+# Twice what a hang takes to be noticed.
+PAUSE_S = 3.0
+
+
+@pytest.fixture(scope="module")
+def topology(scene_video: Path) -> str:
+    return (
+        runs.stream(scene_video, loop=True, pace="realtime")
+        + runs.instant()
+        + runs.stage("large", "frame")
+        + runs.stage("small", "tiles")
+        + runs.workers(3)
+    )
+
+
+def _restarts(lab: Lab) -> dict[str, int]:
+    return {actor["name"]: actor["restarts"] for actor in lab.status()["actors"]}
+
+
+def test_pause_of_the_whole_machine_is_no_hang(topology: str) -> None:
+    """As a container that is paused, or a virtual machine: all stop, the supervisor wakes first."""
+    records: list[runs.Record] = []
+    paused = False
+    with Lab(topology, "--frames", str(FRAMES)) as lab:
+        for message in runs.messages(lab):
+            if isinstance(message, End):
+                break
+            records.append(message.raw)
+            if message.seq == 30:
+                assert lab.process is not None
+                everybody = [psutil.Process(lab.process.pid), *runs.processes_of(lab)]
+                for process in everybody:
+                    process.send_signal(signal.SIGSTOP)
+                time.sleep(PAUSE_S)
+                for process in everybody:
+                    process.send_signal(signal.SIGCONT)
+                paused = True
+            if message.seq == 100:
+                restarts = _restarts(lab)
+        assert lab.wait(20) == 0, lab.stderr
+    assert paused
+    assert set(restarts.values()) == {0}, lab.stderr
+    assert runs.in_order_once(records, FRAMES)
+    assert all(record["complete"] for record in records)
