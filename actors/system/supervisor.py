@@ -31,10 +31,9 @@ from actors.system.nursery import Nursery, NurseryError, Spec
 from actors.system.restarts import Restarts
 
 _SECOND = 1_000_000_000
-# A loop turns every 100 ms when idle and after each frame when not; 1.5 s without a turn is a hang.
+# A loop turns every 100 ms when idle and after each frame when not, and a fork comes to its first
+# beat in milliseconds; 1.5 s without one is a hang.
 _HANG_NS = 1_500_000_000
-# A fork comes to its first line in milliseconds.
-_FIRST_BEAT_NS = 5 * _SECOND
 # Loading a large model on a busy board takes seconds.
 _START_NS = 60 * _SECOND
 # An actor that was ready for so long did not fail to start.
@@ -262,11 +261,10 @@ class Supervisor:
 
     def _check_heart(self, child: Child, now: int) -> None:
         """End an actor that was not ready in time, or whose heart has stopped."""
-        beating = self.control.actors[child.name].heartbeat_ns > 0
         silent = self._silent_ns(child, now)
         if child.state == states.STARTING and now - child.since_ns > _START_NS:
             self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
-        elif silent > (_HANG_NS if beating else _FIRST_BEAT_NS):
+        elif silent > _HANG_NS:
             cause = "killed" if is_stopped(child.pid) else "hang"
             self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s while {child.state}")
 
