@@ -1,14 +1,9 @@
-"""A machine that gives the actors no processor for a while: slow is not hung, and nobody is killed."""
+"""A machine that gives the actors no processor for a while: slow is not hung."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
