@@ -66,7 +66,8 @@ class Display:
         """Print one line above whatever is live."""
         if self._live is None:
             # Not through rich, which would wrap lines at a width that a log file does not have.
-            with suppress(BrokenPipeError):
+            # What cannot be told (a log on a full disk, a reader that has gone) holds nothing up.
+            with suppress(OSError):
                 os.write(2, f"{text}\n".encode())
             return
         name, colon, rest = text.partition(": ")

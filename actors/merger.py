@@ -49,6 +49,8 @@ from actors.vision.merging import merge_groups
 
 # A subscriber that falls this far behind loses results; its reader sees the gap in `seq`.
 _HIGH_WATER = 10_000
+# Nobody who subscribes sends more; who does is cut off, before it fills the memory.
+_LONGEST_SUBSCRIPTION = 4096
 # How long the last results may still travel to slow subscribers when the run is over.
 _LINGER_MS = 1000
 # How long the letter after a record may take before it counts as lost.
@@ -96,6 +98,7 @@ class Merger(Actor):
     def open(self) -> None:
         self.results.set(zmq.SNDHWM, _HIGH_WATER)
         self.results.set(zmq.LINGER, _LINGER_MS)
+        self.results.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION)
         # Tell of every subscription, not only of the first to a topic: they are counted.
         self.results.set(zmq.XPUB_VERBOSER, 1)
         self.results.set(zmq.IPV6, "[" in self.settings.bind)
@@ -183,8 +186,10 @@ class Merger(Actor):
                 request = self.results.recv(zmq.NOBLOCK)
             except zmq.Again:
                 break
-            # 1 and a topic prefix: somebody subscribes; 0: no longer. Anything else is ignored.
-            self._subscriptions += {b"\x01": 1, b"\x00": -1}.get(request[:1], 0)
+            # 1 and a topic prefix: somebody subscribes; 0: no longer.
+            change = {b"\x01": 1, b"\x00": -1}.get(request[:1], 0)
+            self.strange += change == 0
+            self._subscriptions = max(0, self._subscriptions + change)
         if self._subscriptions and not self.control.header.subscribed:
             self.control.header.subscribed = 1
             for name in self.streams:

@@ -251,7 +251,7 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
         raise LaunchError(supervisor.failure)
     broken = [f"warning: {text}" for text in supervisor.events.of_kind("broken_output")]
     for line in summary(plan, control) + broken:
-        print(f"launch: {line}", file=sys.stderr)
+        display.line(f"launch: {line}")
     return 0
 
 

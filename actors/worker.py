@@ -4,8 +4,9 @@ The core must never wait for Python. So a worker runs two or three contexts, eac
 own with its own copy of the models: while one decodes, another computes, and the next job lies in
 the queue before the last one ends. The main thread only takes jobs in.
 
-Its heartbeat says that work goes on: it stops when a run takes ten times as long as the longest so
-far, however lively the main thread is.
+Its heartbeat says that work goes on: it stops when a run takes ten times as long as the longest of
+the last ones, however lively the main thread is. So that there is something to compare with, every
+model is run once before the worker is ready.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import deque
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -34,9 +37,11 @@ from actors.vision.tiling import Tile, to_frame
 # How long an answer may wait to hear of a tiler and a merger that the job's sender knows to be up.
 # A credit that is not sent because the tiler seems to be down would be lost for good.
 _PEER_SECONDS = 5.0
-# A run is not taken for hung before this, nor the first ones before their model has been run.
+# A run is not taken for hung before this.
 _SHORTEST_LIMIT_NS = 400_000_000
-_FIRST_LIMIT_NS = 30_000_000_000
+# Runs of a model, in each context, that tell how long the next may take. A run that was held up (a
+# process stopped and continued) is forgotten after so many.
+_RECENT = 16
 _LOAD_SECONDS = 55.0
 
 
@@ -54,7 +59,11 @@ class Worker(Actor):
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.lock = threading.Lock()
         self.busy_until_ns = 0
-        self.longest_ns = 0
+        self.recent_ns = {
+            name: deque([0], maxlen=_RECENT * settings.contexts) for name in settings.models
+        }
+        """How long the last runs of each model took."""
+        self.has_computed = False
         self.said_computing = False
         self.contexts = [Context(self, index) for index in range(settings.contexts)]
 
@@ -88,12 +97,11 @@ class Worker(Actor):
     def on_down(self, down: Down) -> None:
         if down.name == TILER:
             # A new tiler knows nothing of these and gives them out anew.
-            while not self.jobs.empty():
-                self.jobs.get()
+            self._forget_jobs()
 
     def work(self) -> None:
         self.record.queued = self.jobs.qsize()
-        if self.incarnation > 1 and not self.said_computing and self.longest_ns:
+        if self.incarnation > 1 and not self.said_computing and self.has_computed:
             self.said_computing = True
             self.note("info", "computing again", "computing")
         for context in self.contexts:
@@ -101,30 +109,38 @@ class Worker(Actor):
                 raise ActorError(f"a context ended: {context.failure or 'fault in the program'}")
 
     def goes_on(self) -> bool:
-        limit = (
-            max(_SHORTEST_LIMIT_NS, 10 * self.longest_ns) if self.longest_ns else _FIRST_LIMIT_NS
-        )
         now = now_ns()
-        return all(context.computing_ns(now) < limit for context in self.contexts)
+        return all(context.goes_on(now) for context in self.contexts)
 
     def close(self) -> None:
         # A context that waits for a merger which is down would hold up the exit. What it had goes
         # to the other workers, like all that this one has answered and nobody has published.
         self.peers.give_up()
-        while not self.jobs.empty():
-            self.jobs.get()
+        self._forget_jobs()
         started = [context for context in self.contexts if context.is_alive()]
         for _ in started:
             self.jobs.put(None)
         for context in started:
             context.join(5.0)
 
-    def account(self, span: tuple[int, int]) -> None:
+    def _forget_jobs(self) -> None:
+        """Empty the queue, of which the contexts take too."""
+        with suppress(queue.Empty):
+            while True:
+                self.jobs.get_nowait()
+
+    def limit_ns(self, model: str) -> int:
+        """How long a run of a model may take before it counts as hung."""
+        with self.lock:
+            return max(_SHORTEST_LIMIT_NS, 10 * max(self.recent_ns[model]))
+
+    def account(self, model: str, span: tuple[int, int]) -> None:
         """Add a run to the core's busy time; contexts overlap, the core is busy once."""
         begin, end = span
         with self.lock:
-            self.longest_ns = max(self.longest_ns, end - begin)
+            self.recent_ns[model].append(end - begin)
             self.record.done += 1
+            self.has_computed = True
             if end > self.busy_until_ns:
                 self.record.busy_ns += end - max(begin, self.busy_until_ns)
                 self.busy_until_ns = end
@@ -151,13 +167,15 @@ class Context(threading.Thread):
         self._models: dict[str, _Model] = {}
         self._outbox = worker.new_outbox()
         self._silence = Silence()
+        self._running = ""
 
-    def computing_ns(self, now: int) -> int:
-        """How long the job in hand has taken, not counting waits for a processor."""
-        since = self.worker.record.computing_since(self.index)
-        if since == 0:
-            return 0
-        return self._silence.observe(now, since, os.getpid(), self.native_id or 0)
+    def goes_on(self, now: int) -> bool:
+        """Whether the job in hand has not taken too long, waits for a processor not counted."""
+        since, model = self.worker.record.computing_since(self.index), self._running
+        if since == 0 or not model:
+            return True
+        silent = self._silence.observe(now, since, os.getpid(), self.native_id or 0)
+        return silent < self.worker.limit_ns(model)
 
     def run(self) -> None:
         try:
@@ -193,9 +211,15 @@ class Context(threading.Thread):
                 core=settings.core,
             )
             try:
-                self._models[name] = _Model(model, open_runtime(spec))
+                opened = _Model(model, open_runtime(spec))
+                self._models[name] = opened
+                width, height = model.size
+                opened.runtime.run(np.zeros((height, width, 3), np.uint8))
             except ComputeError as error:
                 raise ComputeError(f"model {name} ({model.path}): {error}") from None
+            begin, end = opened.runtime.span
+            with self.worker.lock:
+                self.worker.recent_ns[name].append(end - begin)
 
     def _do(self, job: Job) -> None:
         """Run one job, answer the merger, give the credit back to the tiler."""
@@ -215,18 +239,21 @@ class Context(threading.Thread):
             rows = found.tobytes()
             worker.peers.wait_for(MERGER, job.merger, _PEER_SECONDS)
             answer = Answer(job.stream, job.seq, job.stage, job.index, rows)
-            self._outbox.send(MERGER, answer)
+            if not self._outbox.send(MERGER, answer):
+                error = "torn"
         echo = rows if job.echo and not error else b""
         worker.peers.wait_for(TILER, job.tiler, _PEER_SECONDS)
         self._outbox.send(TILER, Finished(worker.name, job.id, error, echo))
 
     def _detect(self, job: Job) -> npt.NDArray[np.float32]:
         """A tile's detections, float32 (n, COLUMNS)."""
-        model = self._models[self.worker.settings.stages[job.stage].model]
+        name = self.worker.settings.stages[job.stage].model
+        model = self._models[name]
+        self._running = name
         width, height = model.settings.size
         pixels = self.worker.tile_pixels[job.slot][: width * height * 3]
         outputs = model.runtime.run(pixels.reshape(height, width, 3))
-        self.worker.account(model.runtime.span)
+        self.worker.account(name, model.runtime.span)
         rows = model.decode(outputs, model.settings.conf)
         if not np.isfinite(rows).all():
             # A float16 model can overflow; such a box is nowhere and would spoil the merging.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -68,11 +69,14 @@ def test_flood(scene_video: Path) -> None:
             sockets["control"].connect(f"ipc://{lab.rundir}/control")
             # An XPUB reads what subscribers send: here it is noise.
             sockets["results"] = context.socket(zmq.XSUB)
+            sockets["results"].sndhwm = 0  # it would drop what does not fit
             sockets["results"].connect(lab.endpoint)
             for _ in range(COUNT):
-                name = source.choice(list(sockets))
-                sockets[name].send(_junk(source))
-                sent[name] += 1
+                name, junk = source.choice(list(sockets)), _junk(source)
+                sockets[name].send(junk)
+                # What begins with 0 or 1 is a subscription, however strange its topic.
+                sent[name] += name != "results" or junk[:1] not in (b"\0", b"\1")
+            sent["merger"] += sent.pop("results")
             counted = _counted(lab)
             runs.wait_for(
                 lambda: all(_counted(lab)[name] >= sent[name] for name in names[:-1]),
@@ -91,6 +95,29 @@ def test_flood(scene_video: Path) -> None:
         assert lab.status()["streams"][0]["incomplete"] == 0
         for name in names[:-1]:
             assert _counted(lab)[name] == sent[name]
+
+
+def test_what_no_subscriber_sends_is_cut_off(scene_video: Path) -> None:
+    """A message of 300 MB to the results' port: the merger neither takes it nor minds."""
+    topology = runs.stream(scene_video, loop=True) + runs.instant()
+    topology += runs.stage("small", "tiles") + runs.workers(1)
+    with Lab(topology, "--set", "results.wait_for_subscriber=false") as lab:
+        before = _merger(lab.wait_until_running())
+        with zmq.Context() as context:
+            socket = context.socket(zmq.XSUB)
+            closed = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+            socket.connect(lab.endpoint)
+            socket.send(b"\2" + bytes(300_000_000))
+            assert closed.poll(20_000), "it was taken"
+            context.destroy(linger=0)
+        after = _merger(lab.status())
+        assert after["pid"] == before["pid"]
+        assert after["rss_mb"] < before["rss_mb"] + 100
+
+
+def _merger(status: dict[str, Any]) -> dict[str, Any]:
+    merger: dict[str, Any] = next(a for a in status["actors"] if a["name"] == "merger")
+    return merger
 
 
 def _counted(lab: Lab) -> dict[str, int]:

@@ -194,3 +194,30 @@ def test_too_little_memory_is_one_sentence(short_tmp: Path, scene_video: Path) -
     (line,) = done.stderr.splitlines()
     assert line.startswith("launch: the run's frame memory needs 76")
     assert "streams.NAME.slots" in line
+
+
+def test_a_log_that_cannot_be_written_holds_nothing_up(short_tmp: Path, scene_video: Path) -> None:
+    """stderr on a full disk: the run and its results are as ever."""
+    log = short_tmp / "out.jsonl"
+    path = write(
+        short_tmp,
+        runs.stream(scene_video),
+        runs.instant(),
+        runs.stage("small", "tiles"),
+        runs.workers(1),
+    )
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "actors.launch", str(path), "--frames", "10"),
+                *("--set", f"results.jsonl={log}"),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(short_tmp)},
+            stdout=full,
+            stderr=full,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert len(log.read_text().splitlines()) == 11

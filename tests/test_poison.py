@@ -15,15 +15,17 @@ from tests import runs
 from tools.lab import Lab, pids
 
 FRAMES, BAD = 12, 5
+# A hang is noticed in 2 s and comes twice; 30 s would be a limit of the program's.
+LONGEST_GAP_S = 20.0
 SIZE = (128, 96)
 
 
-def _images(folder: Path, trouble: str) -> None:
-    """Images of four tiles of 64x64; the last tile of image BAD, at (64, 32), is poison."""
+def _images(folder: Path, trouble: str, bad: tuple[int, ...] = (BAD,)) -> None:
+    """Images of four tiles of 64x64; the last tile of the bad ones, at (64, 32), is poison."""
     random = np.random.default_rng(0)
     for number in range(FRAMES):
         image = random.integers(0, 200, (SIZE[1], SIZE[0], 3), np.uint8)
-        if number == BAD:
+        if number in bad:
             # The model gets RGB, the image is BGR.
             rgb = [*POISON, TROUBLES[trouble], 0, 0]
             image[32, 64:67] = np.array(rgb, np.uint8).reshape(3, 3)[:, ::-1]
@@ -43,7 +45,7 @@ def test_poisoned_tile_is_given_up_and_named(trouble: str, workers: int, tmp_pat
     )
     records: list[runs.Record] = []
     with Lab(topology, "--frames", str(FRAMES + 3)) as lab:
-        for message in runs.messages(lab):
+        for message in runs.messages(lab, LONGEST_GAP_S):
             if isinstance(message, End):
                 break
             records.append(message.raw)
@@ -69,6 +71,26 @@ def test_poisoned_tile_is_given_up_and_named(trouble: str, workers: int, tmp_pat
         deaths = [e for e in events if e["kind"] in ("ended", "hung") and e["actor"] != "tiler"]
         assert len(deaths) == 2
         assert any(actor["last_error"] for actor in status["actors"] if actor["role"] == "worker")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_poison_in_a_row_ends_no_worker(workers: int, tmp_path: Path) -> None:
+    """Neighbouring frames look alike: the workers' deaths count against the tiles, not them."""
+    bad = (3, 4, 5, 6, 7)
+    _images(tmp_path, "crash", bad)
+    topology = (
+        runs.stream(tmp_path)
+        + runs.instant((64, 64))
+        + runs.stage("large", "frame")
+        + runs.stage("small", "tiles")
+        + runs.workers(workers)
+    )
+    records, ends = runs.run(topology)
+    assert ends == {"cam0": FRAMES}
+    assert runs.in_order_once(records["cam0"], FRAMES)
+    incomplete = [r["seq"] for r in records["cam0"] if not r["complete"]]
+    assert incomplete == list(bad)
 
 
 @pytest.mark.slow

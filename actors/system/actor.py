@@ -62,6 +62,8 @@ class Actor:
         self.rundir = Path(spec.rundir)
         self.stopping = False
         self.ended = False
+        self.strange = 0
+        """Messages on the role's other sockets that made no sense."""
         self.control = ControlBlock(
             spec.settings.layout,
             memory.view(spec.fds["control"], write=True),
@@ -195,7 +197,7 @@ class Actor:
             self._dispatch(message)
         self.work()
         record = self.record
-        record.malformed = self._malformed_before + self.inbox.malformed
+        record.malformed = self._malformed_before + self.inbox.malformed + self.strange
         record.unsent = self._unsent_before + self.outbox.unsent
         if self.goes_on():
             self.beat()

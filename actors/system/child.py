@@ -23,10 +23,13 @@ STARTING, RUNNING, STOPPING, BACKOFF, FAILED, ENDED = (
 ENDED_CODE = 64
 """Exit code of an actor that has nothing more to do (a source is over)."""
 
-# Five starts in a row without a frame or tile done are no accident.
-_LIMIT = 5
+# Five starts in a row without a frame or tile done are no accident. Somebody's SIGKILL is not the
+# actor's fault; so many are the kernel's, which ends who takes too much memory.
+_LIMIT, _LIMIT_KILLED = 5, 50
 # Doubled with each: 0.8 s before the fifth.
-_FIRST_DELAY_NS = 100_000_000
+_FIRST_DELAY_NS, _LONGEST_DELAY_NS = 100_000_000, 800_000_000
+# Tiles in a row that may be given up with nothing done between: neighbouring frames look alike.
+_EXCUSES = 20
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,34 @@ class RestartPolicy:
 
     def __init__(self) -> None:
         self.failures = 0
+        self.killed = 0
+        self.excused = 0
 
-    def died(self, progressed: bool) -> int | None:
+    def died(self, progressed: bool, killed: bool = False) -> int | None:
         """Nanoseconds to wait, or None when it has failed for good.
 
         The first death is answered at once: a core that stands idle costs more than one start.
         """
-        self.failures = 1 if progressed else self.failures + 1
-        if self.failures > _LIMIT:
+        if progressed:
+            self.reset()
+        self.killed += killed
+        self.failures += not killed
+        if self.failures > _LIMIT or self.killed > _LIMIT_KILLED:
             return None
-        if self.failures == 1:
+        deaths = self.failures + self.killed
+        if deaths == 1:
             return 0
-        return _FIRST_DELAY_NS << (self.failures - 2)
+        return min(_FIRST_DELAY_NS << min(deaths - 2, 8), _LONGEST_DELAY_NS)
+
+    def excuse(self) -> None:
+        """An input was to blame for its last deaths."""
+        self.excused += 1
+        if self.excused <= _EXCUSES:
+            self.failures = 0
 
     def reset(self) -> None:
-        self.failures = 0
+        """It works, or a person gives it another chance."""
+        self.failures = self.killed = self.excused = 0
 
 
 @dataclass
@@ -127,7 +143,7 @@ def describe_exit(code: int) -> str:
 
 def cause_of(code: int) -> str:
     """The cause that `Down` names: who is to blame for an exit."""
-    if code in (0, ENDED_CODE):
+    if code == ENDED_CODE:
         return "stopped"
     # SIGKILL comes from outside; a fault in a runtime ends in SIGSEGV, SIGABRT or an exit code.
     return "killed" if code in (-signal.SIGKILL, -signal.SIGTERM) else "crash"

@@ -297,15 +297,15 @@ class Supervisor:
                     child.last_error = describe_exit(code)
                 level = "info" if asked and code == 0 else "warning"
                 self.events.add(child.name, level, "ended", describe_exit(code))
-            self._schedule(child, asked, now)
+            self._schedule(child, code, asked, now)
 
-    def _schedule(self, child: Child, asked: bool, now: int) -> None:
+    def _schedule(self, child: Child, code: int, asked: bool, now: int) -> None:
         """Set the time of the next start, or give the actor up."""
         # Who has nothing to do, a camera being away, has not failed for that.
         lived = child.ready_ns > 0 and now - child.ready_ns >= _LIVED_NS
         worked = self.control.actors[child.name].done > child.done_at_start
-        progressed = asked or lived or worked
-        delay = child.policy.died(progressed)
+        killed = (child.condemned or cause_of(code)) == "killed"
+        delay = child.policy.died(asked or lived or worked, killed)
         child.restarts += 1
         if delay is not None:
             child.start_at_ns = now + delay
@@ -345,6 +345,9 @@ class Supervisor:
             child = self.children.get(message.name)
             if child is not None and message.level in ("error", "fatal"):
                 child.last_error = message.text
+            if message.kind == "given_up":
+                for worker in self.children.values():
+                    worker.policy.excuse()
             level = "error" if message.level == "fatal" else message.level
             self.events.add(message.name, level, message.kind, message.text)
         elif isinstance(message, Glance) and message.stream in self.control.streams:

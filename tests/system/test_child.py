@@ -46,10 +46,34 @@ def test_a_person_who_restarts_it_gives_it_a_new_chance() -> None:
     assert [policy.died(False) for _ in range(3)] == [0, 100 * MS, 200 * MS]
 
 
+def test_kills_from_outside_are_not_its_fault_but_have_an_end() -> None:
+    policy = RestartPolicy()
+    waits = [policy.died(False, killed=True) for _ in range(50)]
+    assert waits[:6] == [0, 100 * MS, 200 * MS, 400 * MS, 800 * MS, 800 * MS]
+    assert waits[-1] == 800 * MS
+    assert policy.died(False, killed=True) is None
+
+
+def test_an_input_may_be_to_blame_for_a_while() -> None:
+    policy = RestartPolicy()
+    for _ in range(20):
+        assert policy.died(False) is not None
+        assert policy.died(False) is not None
+        policy.excuse()
+    for _ in range(3):
+        policy.died(False)
+        policy.died(False)
+        policy.excuse()
+    assert policy.died(False) is None
+    policy.died(True)
+    policy.excuse()
+    assert policy.died(False) == 0
+
+
 @pytest.mark.parametrize(
     ("code", "cause", "words"),
     [
-        (0, "stopped", "exited with code 0"),
+        (0, "crash", "exited with code 0"),
         (ENDED_CODE, "stopped", "exited with code 64"),
         (1, "crash", "exited with code 1"),
         (255, "crash", "exited with code 255"),
