@@ -330,8 +330,7 @@ class Stream:
         """Note that a frame is out, and let go of it."""
         self._unsettled = None
         self.record.incomplete += not result.complete
-        self.record.published += 1
-        self.record.published_seq = result.frame.seq
+        self.record.settle(result.frame.seq)
         self.merger.record.done += 1
         self._note_latency()
         self._tell(result)

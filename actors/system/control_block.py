@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import overload
 
 MAX_CONTEXTS = 4
+# Two numbers in a word of 63 bits: two years of frames at 30 a second.
+_HALF = 32
 
 FREE, FILLING, IN_FLIGHT = 0, 1, 2
 
@@ -125,8 +127,8 @@ class StreamRecord(Record):
     """How often a live source came back after it had dropped out."""
     connected = Word()
     """1 while frames come in from a live source."""
-    published_seq = Word()
-    published = Word()
+    settled = Word()
+    """What is published for sure, see `settle`."""
     incomplete = Word()
     finished_seq = Word()
     rendered = Word()
@@ -135,6 +137,20 @@ class StreamRecord(Record):
     """1 once the end message has been published."""
     latency_p50_us = Word()
     latency_p99_us = Word()
+
+    @property
+    def published_seq(self) -> int:
+        """The sequence number that was published last, -1 before the first."""
+        return (self.settled >> _HALF) - 1
+
+    @property
+    def published(self) -> int:
+        """How many frames were published."""
+        return self.settled & ((1 << _HALF) - 1)
+
+    def settle(self, seq: int) -> None:
+        """Note that a frame is out: number and count in one word, so that no death parts them."""
+        self.settled = seq + 1 << _HALF | self.published + 1
 
     @property
     def dropped(self) -> int:
@@ -226,5 +242,4 @@ class ControlBlock:
             stream.last_seq = -1
             stream.last_source_frame = -1
             stream.end_seq = -1
-            stream.published_seq = -1
             stream.finished_seq = -1

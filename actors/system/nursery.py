@@ -38,6 +38,7 @@ from typing import Any
 from setproctitle import setproctitle
 
 from actors.system import logs
+from actors.system.child import describe_exit
 from actors.system.linux import die_with_parent, now_ns
 from actors.system.silence import Silence
 
@@ -153,9 +154,17 @@ class Nursery:
             except OSError as error:
                 raise NurseryError(f"the nursery is gone ({error.strerror})") from error
         if not data:
-            raise NurseryError("the nursery process ended; see the lines above")
+            raise NurseryError(f"the nursery process {self._end_of()}")
         answer: dict[str, Any] = json.loads(data)
         return answer
+
+    def _end_of(self) -> str:
+        """How the process came to its end, whose socket is closed already."""
+        try:
+            code = self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return "closed its socket"
+        return f"{describe_exit(code)}; see the lines above" if code >= 0 else describe_exit(code)
 
     def renew(self) -> None:
         """End the process, whatever is left of it, and start another. Actors are not touched."""

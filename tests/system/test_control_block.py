@@ -112,11 +112,11 @@ def test_initial_values() -> None:
     block = ControlBlock(layout, memoryview(bytearray(layout.size)))
     block.initialise(123)
     assert block.header.started_ns == 123
-    minus_one = {"last_seq", "last_source_frame", "end_seq", "published_seq", "finished_seq"}
+    minus_one = {"last_seq", "last_source_frame", "end_seq", "finished_seq"}
     for stream in block.streams.values():
         for name in words_of(StreamRecord):
             assert getattr(stream, name) == (-1 if name in minus_one else 0), name
-    assert sum(content(block)) == 123 - 5 * 2
+    assert sum(content(block)) == 123 - 4 * 2
 
 
 def test_what_the_contexts_of_an_actor_compute() -> None:
@@ -135,3 +135,19 @@ def test_what_the_contexts_of_an_actor_compute() -> None:
     for context in range(MAX_CONTEXTS):
         record.computing(context, 0, 0)
     assert {name: getattr(record, name) for name in words_of(ActorRecord)} == before
+
+
+@given(st.lists(st.integers(1, 1000), max_size=40), st.integers(0, (1 << 31) - 100_000))
+def test_number_and_count_of_what_is_published_change_together(
+    steps: list[int], first: int
+) -> None:
+    layout = Layout((), {"cam": 1}, 0)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    block.initialise(1)
+    stream = block.streams["cam"]
+    assert (stream.published_seq, stream.published) == (-1, 0)
+    seq = first
+    for count, step in enumerate(steps, 1):
+        seq += step
+        stream.settle(seq)
+        assert (stream.published_seq, stream.published) == (seq, count)
