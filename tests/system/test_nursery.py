@@ -151,7 +151,7 @@ FAILURES = {
         "directory; install the system libraries (apt-get install libgl1 libglib2.0-0 libxcb1)"
     ),
     "1 / 0": "cannot import failing: division by zero",
-    "import os; os._exit(3)": "the nursery process ended; see the lines above",
+    "import os; os._exit(3)": "the nursery process exited with code 3; see the lines above",
 }
 
 
