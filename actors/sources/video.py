@@ -189,11 +189,12 @@ class VideoSource:
 
     def _continue_at(self, start: int) -> None:
         """Makes the first frame at or after `start` the next one."""
-        if not self._seek(start):
+        # Beyond the last frame there is only the end, and the way there is no shorter.
+        if not self._seek(self._packets.at_most(start)):
             self._open()
-            while self._at < start and self._grab():
-                pass
-            self._pending = self._at >= start
+        while self._at < start and self._grab():
+            pass
+        self._pending = self._at >= start
         # What was passed over before `start` was counted by whoever read that far.
         self.unreadable = max(self._at - start, 0)
         self.last_error = self.last_error if self.unreadable else None
@@ -257,15 +258,19 @@ class _Packets:
         """Whether the timestamps can be trusted: those of the first decoded frames are these."""
         return self._sound and self._times[: len(head)] == head
 
+    def at_most(self, index: int) -> int:
+        """That index, or the last frame's where there are not so many; -1 where there is none."""
+        while len(self._times) <= index + 64 and self._read():
+            pass
+        return min(index, len(self._times) - 1)
+
     def key_before(self, index: int) -> float | None:
         """Where to start decoding for frame `index`: the last key frame but one.
 
         The last one itself may need frames before it (open groups of pictures, intra refresh).
         None when the frame does not exist, or when starting there would save nothing.
         """
-        while len(self._times) <= index + 64 and self._read():
-            pass
-        if index >= len(self._times):
+        if not 0 <= self.at_most(index) == index:
             return None
         keys = self._keys[: bisect_right(self._keys, self._times[index])]
         worthwhile = len(keys) > 1 and bisect_left(self._times, keys[-2]) > 2 * _HEAD

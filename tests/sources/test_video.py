@@ -225,6 +225,20 @@ def test_continuing_at_the_end_and_beyond(tmp_path: Path) -> None:
         assert [at for at, _, _ in frames_of(looped, limit=22)] == [*range(20), 0, 1]
 
 
+@pytest.mark.parametrize("start", [200, 205])
+def test_the_end_of_a_long_file_is_found_without_decoding_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int
+) -> None:
+    path = encode(tmp_path / "a.mp4", 200)
+    outcomes = count_seeks(monkeypatch)
+    source = open_source(str(path), start=start)
+    assert outcomes == [True]
+    assert frames_of(source) == []
+    assert source.unreadable == 0
+    looped = open_source(str(path), start=start, loop=True)
+    assert [at for at, _, _ in frames_of(looped, limit=3)] == [0, 1, 2]
+
+
 @pytest.mark.slow
 def test_continuing_in_the_real_video(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """H.264, 302 frames, key frames at 0, 128 and 256."""
