@@ -33,6 +33,8 @@ from actors.system.messages import Drain, End, Frame, Message
 from actors.system.nursery import Spec
 
 _OPEN_SECONDS = 55.0
+# An image of 400 megapixels takes 4 s to decode on a PC, and a disk may have to wake up.
+_READ_NS = 20_000_000_000
 
 
 def main(spec: Spec) -> int:
@@ -243,12 +245,15 @@ class FileCapture(Capture):
             return
         self._due = None
         self.begin(slot)
+        self.record.patience_ns = now_ns() + _READ_NS
         try:
             source_frame = self.source.position()
             size = self.source.read(self.pixels_of(slot))
         except SourceError as error:
             slot.state = FREE
             raise ActorError(str(error)) from None
+        finally:
+            self.record.patience_ns = 0
         self._report_unreadable()
         if size is None:
             slot.state = FREE

@@ -207,7 +207,7 @@ class Supervisor:
         child.ready_ns = 0
         record = self.control.actors[child.name]
         record.incarnation = child.incarnation
-        record.heartbeat_ns = 0
+        record.heartbeat_ns = record.patience_ns = 0
         for context in range(4):
             record.computing(context, 0, 0)
         child.done_at_start = record.done
@@ -265,7 +265,10 @@ class Supervisor:
         if child.state == states.STARTING and now - child.since_ns > _START_NS:
             self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
         elif silent > _HANG_NS:
-            cause = "killed" if is_stopped(child.pid) else "hang"
+            stopped = is_stopped(child.pid)
+            if now < self.control.actors[child.name].patience_ns and not stopped:
+                return
+            cause = "killed" if stopped else "hang"
             self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s while {child.state}")
 
     def condemn(self, child: Child, cause: str, why: str) -> None:
