@@ -7,6 +7,8 @@ import resource
 import signal
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from actors.vision.parts import parts
@@ -86,3 +88,18 @@ def test_a_video_that_was_deleted_is_broken_for_the_next_renderer(
         lines = _stop(lab)
     assert any("warning" in line and "are gone from it" in line for line in lines), lines
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_frames_that_cannot_be_encoded_break_the_video_not_the_run(tmp_path: Path) -> None:
+    out, images = tmp_path / "out.mp4", tmp_path / "images"
+    images.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(images / f"{number}.png"), np.zeros((64, 20_000, 3), np.uint8))
+    topology = runs.stream(images) + runs.instant() + runs.stage("s", "frame") + runs.workers(1)
+    with Lab(topology, "--set", f"render.video={out}") as lab:
+        _, ends = runs.collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+        lines = lab.stderr.splitlines()
+    assert ends == {"cam0": 4}
+    assert any("no video can be made of 20000x64 frames" in line for line in lines[-4:]), lines

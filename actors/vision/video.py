@@ -63,17 +63,18 @@ class VideoFile:
 
         An image of another size than the first is fitted into that size, with its aspect kept.
         """
-        if self._container is None:
-            self._open(image)
-        assert self._size is not None
-        if (image.shape[1], image.shape[0]) != self._size:
-            image = _fitted(image, self._size)
-        # cv2 converts in half the time of FFmpeg's scaler, and into memory that is there already.
-        cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420, dst=self._yuv)
-        frame = av.VideoFrame.from_ndarray(self._yuv, format="yuv420p")
-        frame.pts = self._added - self._begun_at
-        for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+        with _oserrors(f"no video can be made of {image.shape[1]}x{image.shape[0]} frames"):
+            if self._container is None:
+                self._open(image)
+            assert self._size is not None
+            if (image.shape[1], image.shape[0]) != self._size:
+                image = _fitted(image, self._size)
+            # cv2 converts in half the time of FFmpeg's scaler, into memory that is there already.
+            cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420, dst=self._yuv)
+            frame = av.VideoFrame.from_ndarray(self._yuv, format="yuv420p")
+            frame.pts = self._added - self._begun_at
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
         self.frames = self._added
         self._added += 1
         return self.frames
@@ -82,11 +83,9 @@ class VideoFile:
         """Write what is left; how many frames the file and its parts have. No more can be added."""
         if self._container is not None:
             container, self._container = self._container, None
-            try:
+            with _oserrors("its end cannot be written"), contextlib.closing(container):
                 for packet in self._stream.encode(None):
                     container.mux(packet)
-            finally:
-                container.close()
             self.frames = self._added
         return self.frames
 
@@ -99,13 +98,14 @@ class VideoFile:
         """Make one file of the parts, if there are some. Takes a while: it copies them all."""
         found = parts(self.path)
         if len(found) > 1:
-            _join(found, self.path)
+            with _oserrors("its parts cannot be joined"):
+                _join(found, self.path)
 
     def abandon(self) -> None:
         """Let go of a file that cannot be written any more."""
         container, self._container = self._container, None
         if container is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, av.error.FFmpegError):
                 container.close()
 
     def _open(self, image: Image) -> None:
@@ -123,6 +123,17 @@ class VideoFile:
         self._stream.pix_fmt = "yuv420p"
         # Its own thread's time is what a renderer may take; the other cores have tiles to do.
         self._stream.codec_context.thread_count = 1
+
+
+@contextlib.contextmanager
+def _oserrors(what: str) -> Iterator[None]:
+    """Make an OSError, `what` and FFmpeg's reason, of FFmpeg's errors that are none."""
+    try:
+        yield
+    except OSError:
+        raise
+    except av.error.FFmpegError as error:
+        raise OSError(f"{what}: {error.strerror}") from error
 
 
 def _packets(path: Path) -> Iterator[Any]:

@@ -99,3 +99,12 @@ def test_full_disk_is_an_oserror(tmp_path: Path) -> None:
         for number in range(5):
             video.add(picture(number))
     video.abandon()
+
+
+def test_frames_that_no_encoder_takes_are_an_oserror(tmp_path: Path) -> None:
+    """FFmpeg's errors are not all OSErrors; this one comes from a real encoder."""
+    video = VideoFile(tmp_path / "v.mp4", 30, anew=True)
+    with pytest.raises(OSError, match="no video can be made of 20000x64 frames: "):
+        video.add(picture(0, (20_000, 64)))
+    video.abandon()
+    assert video.end() == 0
