@@ -33,7 +33,11 @@ _CODECS: tuple[tuple[str, dict[str, str]], ...] = (
 _FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".avi": "avi"}
 # No index at the end: it would be kept in memory until then, 40 bytes a frame (measured: 6.6 MB in
 # an hour of 160,000 frames), and players seek in a fragmented file without it.
-_FRAGMENTED = {"movflags": "frag_every_frame+empty_moov+default_base_moof+skip_trailer"}
+_OPTIONS = {
+    "mp4": {"movflags": "frag_every_frame+empty_moov+default_base_moof+skip_trailer"},
+    # A cluster a frame: Matroska's writer keeps a whole one, 5 s otherwise, in memory.
+    "matroska": {"cluster_size_limit": "1"},
+}
 
 
 class VideoFile:
@@ -115,7 +119,7 @@ class VideoFile:
         self._yuv = np.empty((self._size[1] * 3 // 2, self._size[0]), np.uint8)
         self._begun_at = self._added
         kind = _FORMATS[self.path.suffix.lower()]
-        options = {"flush_packets": "1", **(_FRAGMENTED if kind == "mp4" else {})}
+        options = {"flush_packets": "1", **_OPTIONS.get(kind, {})}
         self._container = av.open(str(self._part), "w", format=kind, options=options)
         name, settings = next(codec for codec in _CODECS if codec[0] in av.codecs_available)
         self._stream = self._container.add_stream(name, rate=self._rate, options=dict(settings))
@@ -172,15 +176,21 @@ def _fragments(path: Path) -> int:
 
 
 def _join(found: list[Path], path: Path) -> None:
-    """Copy the parts' packets into one file, which then takes the place of `path`."""
+    """Copy the parts' packets into one file, which then takes the place of `path`.
+
+    A part whose writer died before its first frame may not even have a header: it is passed over.
+    """
     whole = joined(path)
-    with av.open(str(found[0])) as first:
+    with_frames = [one for one in found if any(_packets(one))]
+    if not with_frames:
+        return
+    with av.open(str(with_frames[0])) as first:
         template = first.streams.video[0]
         with av.open(str(whole), "w", format=_FORMATS[path.suffix.lower()]) as output:
             stream = output.add_stream_from_template(template)
             step = 1 / (template.average_rate or Fraction(25))
             number = 0
-            for one in found:
+            for one in with_frames:
                 for packet in _packets(one):
                     packet.time_base = step
                     packet.pts = packet.dts = number
@@ -189,8 +199,9 @@ def _join(found: list[Path], path: Path) -> None:
                     output.mux(packet)
                     number += 1
     whole.replace(path)
-    for one in found[1:]:
-        one.unlink()
+    for one in found:
+        if one != path:
+            one.unlink()
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:

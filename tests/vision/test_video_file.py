@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from actors.vision.parts import part
 from actors.vision.video import VideoFile
 
 
@@ -50,8 +51,9 @@ def test_whole(suffix: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_killed_twice_then_continued_is_one_video(tmp_path: Path) -> None:
-    path = tmp_path / "v.mp4"
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_killed_twice_then_continued_is_one_video(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"v{suffix}"
     write_and_die(path, 0, 8, anew=True)
     assert numbers(path) == list(range(7))  # the eighth was not followed by another yet
     write_and_die(path, 7, 6, anew=False)
@@ -108,3 +110,24 @@ def test_frames_that_no_encoder_takes_are_an_oserror(tmp_path: Path) -> None:
         video.add(picture(0, (20_000, 64)))
     video.abandon()
     assert video.end() == 0
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("without", [0, 1])
+def test_a_part_whose_writer_died_before_its_first_frame_is_passed_over(
+    suffix: str, without: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"v{suffix}"
+    files = [path, part(path, 1), part(path, 2)]
+    files[without].touch()
+    for one in (one for number, one in enumerate(files) if number != without):
+        part_file = tmp_path / f"w{suffix}"
+        write_and_die(part_file, 0, 6, anew=True)
+        part_file.rename(one)
+    video = VideoFile(path, 30, anew=False)
+    assert video.frames == 2 * 5
+    video.add(picture(7))
+    assert video.end() == 11
+    video.join()
+    assert numbers(path) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 7]
+    assert list(tmp_path.iterdir()) == [path]
