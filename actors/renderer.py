@@ -63,8 +63,7 @@ class Renderer(Actor):
             painter = Painter(self.settings, pixels)
             record = self.control.streams[stream]
             film = Film(stream, record, painter, self.patiently)
-            path, rate = self.settings.video[stream], self.settings.fps[stream]
-            film.open_file(path, rate, anew=self.incarnation == 1)
+            film.open_file(self.settings.video[stream], self.settings.fps[stream])
             self.films[stream] = film
 
     def on_message(self, message: Message) -> None:
@@ -118,7 +117,7 @@ class Film:
         self._file: VideoFile | None = None
         self._already = 0
 
-    def open_file(self, path: Path, fps: float, *, anew: bool) -> None:
+    def open_file(self, path: Path, fps: float) -> None:
         """Begin the video, or go on after what an earlier incarnation has written.
 
         One that broke under an earlier incarnation stays as it is: frames are missing after it.
@@ -127,7 +126,7 @@ class Film:
             return
         try:
             self._file = self._patiently(
-                lambda: VideoFile(path, fps, anew=anew), _PATIENCE_S, f"looking into {path}"
+                lambda: VideoFile(path, fps), _PATIENCE_S, f"looking into {path}"
             )
             # A frame that reached the file before its writer could say so is not added again.
             self._already = self._file.frames - self.record.rendered

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from actors.vision.parts import parts
+from actors.vision.parts import part, parts
+from actors.vision.video import VideoFile
 from tests import runs
-from tools.lab import Lab, pids
+from tools.lab import ROOT, Lab, pids
 
 
 def _topology(video: Path) -> str:
@@ -103,3 +108,57 @@ def test_frames_that_cannot_be_encoded_break_the_video_not_the_run(tmp_path: Pat
         lines = lab.stderr.splitlines()
     assert ends == {"cam0": 4}
     assert any("no video can be made of 20000x64 frames" in line for line in lines[-4:]), lines
+
+
+def _leave_outputs(folder: Path) -> tuple[Path, Path]:
+    """A video, a part of it and a log as an earlier run may have left them."""
+    video, log = folder / "out.mp4", folder / "out.jsonl"
+    for path in (video, part(video, 1), log):
+        path.write_text('{"stream":"cam0","seq":99}\n')
+    return video, log
+
+
+def test_actors_killed_at_their_start_do_not_go_on_with_an_earlier_runs_outputs(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    video, log = _leave_outputs(tmp_path)
+    options = ("--set", f"render.video={video}", "--set", f"results.jsonl={log}")
+    with Lab(_topology(scene_video), *options, "--frames", "12") as lab:
+        waiting = {"merger", "renderer"}
+        while waiting:
+            for name, pid in pids(lab.status(), tuple(waiting)).items():
+                os.kill(pid, signal.SIGKILL)
+                waiting.remove(name)
+        records, _ = runs.collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+    assert runs.in_order_once(records["cam0"], 12)
+    assert [json.loads(line) for line in log.read_text().splitlines()][:-1] == records["cam0"]
+    assert parts(video) == [video]
+    assert VideoFile(video, 30).frames == 12
+
+
+def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    video, log = _leave_outputs(tmp_path)
+    options = ["--set", f"render.video={video}", "--set", f"results.jsonl={log}"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = f"results.bind=tcp://127.0.0.1:{server.getsockname()[1]}"
+        with Lab(_topology(scene_video), *options, "--set", taken) as lab:
+            assert lab.wait() == 2, lab.stderr
+    # A run of this name is on already: what lies there may be its.
+    with Lab(_topology(scene_video)) as lab:
+        lab.wait_until_running()
+        again = subprocess.run(
+            [sys.executable, "-m", "actors.launch", str(lab.topology), *options],
+            cwd=ROOT,
+            env=lab.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert again.returncode == 1, again.stderr
+    assert {path.read_text() for path in (video, part(video, 1), log)} == {
+        '{"stream":"cam0","seq":99}\n'
+    }

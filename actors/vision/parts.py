@@ -20,6 +20,12 @@ def parts(path: Path) -> list[Path]:
     return found
 
 
+def remove(path: Path) -> None:
+    """Remove what an earlier run has left: the file, its parts, a join that was not finished."""
+    for old in (*parts(path), joined(path)):
+        old.unlink(missing_ok=True)
+
+
 def joined(path: Path) -> Path:
     """What the parts are copied into before it takes the place of all."""
     return path.with_name(f"{path.stem}.joined{path.suffix}")

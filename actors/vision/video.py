@@ -43,8 +43,8 @@ _OPTIONS = {
 class VideoFile:
     """Frames of one size, added in order. OSError where the file cannot be written."""
 
-    def __init__(self, path: Path, fps: float, *, anew: bool) -> None:
-        """Begin `path` (removing what was there), or go on after what is there."""
+    def __init__(self, path: Path, fps: float) -> None:
+        """Go on after what is at `path`, or begin it."""
         self.path = path
         self._rate = Fraction(fps).limit_denominator(60_000)
         self._size: tuple[int, int] | None = None
@@ -53,10 +53,6 @@ class VideoFile:
         self._yuv = np.empty(0, np.uint8)
         self._begun_at = 0
         found = parts(path)
-        if anew:
-            for old in found:
-                old.unlink()
-            found = []
         self.frames = sum(_count(one) for one in found)
         """Frames that are in the file for sure."""
         self._added = self.frames
