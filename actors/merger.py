@@ -117,7 +117,7 @@ class Merger(Actor):
         self.watch(self.results)
         if self.settings.jsonl is not None:
             try:
-                self.results_log = ResultLog(self.settings.jsonl, anew=self.incarnation == 1)
+                self.results_log = ResultLog(self.settings.jsonl)
             except OSError as error:
                 raise ActorError(
                     f"cannot write {self.settings.jsonl}: {error.strerror}; change results.jsonl"

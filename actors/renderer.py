@@ -63,8 +63,7 @@ class Renderer(Actor):
             painter = Painter(self.settings, pixels)
             record = self.control.streams[stream]
             film = Film(stream, record, painter, self.patiently)
-            path, rate = self.settings.video[stream], self.settings.fps[stream]
-            film.open_file(path, rate, anew=self.incarnation == 1)
+            film.open_file(self.settings.video[stream], self.settings.fps[stream])
             self.films[stream] = film
 
     def on_message(self, message: Message) -> None:
@@ -118,14 +117,21 @@ class Film:
         self._file: VideoFile | None = None
         self._already = 0
 
-    def open_file(self, path: Path, fps: float, *, anew: bool) -> None:
-        """Begin the video, or go on after what an earlier incarnation has written."""
+    def open_file(self, path: Path, fps: float) -> None:
+        """Begin the video, or go on after what an earlier incarnation has written.
+
+        One that broke under an earlier incarnation stays as it is: frames are missing after it.
+        """
+        if self.record.broken:
+            return
         try:
             self._file = self._patiently(
-                lambda: VideoFile(path, fps, anew=anew), _PATIENCE_S, f"looking into {path}"
+                lambda: VideoFile(path, fps), _PATIENCE_S, f"looking into {path}"
             )
             # A frame that reached the file before its writer could say so is not added again.
             self._already = self._file.frames - self.record.rendered
+            if self._already < 0:
+                raise OSError(f"{-self._already} frames that were in it are gone from it")
         except OSError as error:
             self._give_up(path, error)
 
@@ -182,13 +188,14 @@ class Film:
             self._finish(in_file - self.record.rendered)
 
     def _finish(self, count: int) -> None:
-        """Let go of the frames that were added first."""
+        """Let go of the frames that were added first; they are in the file unless it is broken."""
         for _ in range(min(count, len(self._added))):
-            self.record.rendered += 1
+            self.record.rendered += not self.record.broken
             self.record.finished_seq = self._added.popleft()
 
     def _give_up(self, path: Path, error: OSError) -> None:
         """The file cannot be written; detection goes on without it."""
+        self.record.broken = 1
         if self._file is not None:
             self._file.abandon()
             self._file = None

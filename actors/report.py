@@ -9,7 +9,7 @@ from pathlib import Path
 from actors.plan import Plan
 from actors.settings import StageSettings
 from actors.sources import shown
-from actors.system.control_block import ControlBlock
+from actors.system.control_block import ControlBlock, StreamRecord
 from actors.system.linux import now_ns
 from actors.vision import tiling
 from actors.vision.parts import joined, parts
@@ -89,13 +89,14 @@ def _rates(plan: Plan) -> Iterator[str]:
             yield f"frame rate of {name}{alone}: at most {limit:.1f} frames/s on these cores"
 
 
-def _film(path: Path) -> str:
-    """Where it is. A run that was stopped in a hurry may have left it in parts."""
+def _film(path: Path, stream: StreamRecord) -> str:
+    """Where it is. A stop in a hurry, or a death over it, may have left it in parts."""
     joined(path).unlink(missing_ok=True)
     found = parts(path)
-    if len(found) < 2:
-        return str(path)
-    return f"{len(found)} parts, {path} to {found[-1].name}: there was no time to join them"
+    where = str(path)
+    if len(found) > 1:
+        where = f"{len(found)} parts, {path} to {found[-1].name}, which were not joined"
+    return f"{where} (broken: not all frames are in it)" if stream.broken else where
 
 
 def summary(plan: Plan, control: ControlBlock) -> list[str]:
@@ -114,7 +115,7 @@ def summary(plan: Plan, control: ControlBlock) -> list[str]:
             f"({stream.published / seconds:.1f} frames/s), {lost or 'nothing lost'}"
         )
         if name in plan.videos() and stream.published:
-            lines.append(f"{name}: drawn into {_film(plan.videos()[name])}")
+            lines.append(f"{name}: drawn into {_film(plan.videos()[name], stream)}")
     if plan.topology.results.jsonl is not None:
         lines.append(f"records in {plan.topology.results.jsonl}")
     if plan.emulated:

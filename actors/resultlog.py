@@ -20,13 +20,13 @@ _TAIL = 4 << 20
 class ResultLog:
     """Written a line at a time and flushed, so a reader that follows the file sees whole frames."""
 
-    def __init__(self, path: Path, *, anew: bool) -> None:
-        """Open `path`: empty it, or go on after its last whole line. OSError when it cannot be."""
+    def __init__(self, path: Path) -> None:
+        """Go on after the last whole line of `path`, or begin it. OSError when it cannot be."""
         self._last: dict[str, int] = {}
-        if not anew and path.exists():
+        if path.is_file():
             _cut_half_line(path)
             self._last = _last_seqs(path)
-        self._file = path.open("w" if anew else "a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: dict[str, Any]) -> None:
         """Add a record, unless its frame is there already."""

@@ -32,6 +32,7 @@ from actors.system.nursery import Nursery, NurseryError, Spec
 from actors.system.rundir import RunDirectory, RunDirectoryError
 from actors.system.supervisor import Supervisor
 from actors.topology import Topology, TopologyError, load
+from actors.vision.parts import remove
 
 _ROLES = ("probe", "capture", "tiler", "worker", "merger")
 _PROBE_SECONDS = 120.0
@@ -240,6 +241,7 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
         supervisor.events.told = display.event
         display.line(f"launch: run {topology.run.name!r}, results on {bind}")
         try:
+            _clear_outputs(plan)
             _watch(supervisor, signals, nursery.log, display, status)
         finally:
             supervisor.close()
@@ -253,6 +255,24 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
     for line in summary(plan, control) + broken:
         display.line(f"launch: {line}")
     return 0
+
+
+def _clear_outputs(plan: Plan) -> None:
+    """Empty or remove what an earlier run has written, once, before there is any actor.
+
+    Not the actors' business: whichever incarnation comes first to its file goes on after what it
+    finds there, and an incarnation may be killed before it has found anything.
+    """
+    log = plan.topology.results.jsonl
+    try:
+        if log is not None and log.is_file():
+            os.truncate(log, 0)
+        for video in plan.videos().values():
+            remove(video)
+    except OSError as error:
+        raise LaunchError(
+            f"{error.filename} cannot be written anew: {error.strerror}; give another file"
+        ) from None
 
 
 def _allocate(plan: Plan) -> dict[str, int]:

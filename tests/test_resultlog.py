@@ -25,7 +25,7 @@ def read(path: Path) -> list[Any]:
 
 def test_a_line_a_record_readable_at_once(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    log = ResultLog(path, anew=True)
+    log = ResultLog(path)
     log.write(det(0, label="Fußgänger\nmit\u2028Hund", box=[1.5, 2.0]))
     assert (
         path.read_bytes()
@@ -38,19 +38,17 @@ def test_a_line_a_record_readable_at_once(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_new_run_empties_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "out.jsonl"
-    path.write_text('{"old":1}\n' * 100)
-    ResultLog(path, anew=True).close()
-    assert path.read_bytes() == b""
-
-
-@pytest.mark.parametrize("anew", [True, False])
-def test_a_file_that_is_not_there_is_made(tmp_path: Path, anew: bool) -> None:
-    log = ResultLog(tmp_path / "out.jsonl", anew=anew)
+def test_a_file_that_is_not_there_is_made(tmp_path: Path) -> None:
+    log = ResultLog(tmp_path / "out.jsonl")
     log.write(det(0))
     log.close()
     assert read(tmp_path / "out.jsonl") == [det(0)]
+
+
+def test_what_is_no_file_is_written_to_as_it_is() -> None:
+    log = ResultLog(Path("/dev/null"))
+    log.write(det(0))
+    log.close()
 
 
 WHOLE = [det(0), det(1, text="x" * 70_000), det(2)]
@@ -72,7 +70,7 @@ def test_the_half_line_of_a_killed_writer_goes(
 ) -> None:
     path = tmp_path / "out.jsonl"
     path.write_bytes(b"".join(json.dumps(record).encode() + b"\n" for record in whole) + cut)
-    log = ResultLog(path, anew=False)
+    log = ResultLog(path)
     log.write(det(9))
     log.close()
     assert read(path) == [*whole, det(9)]
@@ -80,11 +78,11 @@ def test_the_half_line_of_a_killed_writer_goes(
 
 def test_what_is_published_again_after_a_restart_is_not_written_again(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    log = ResultLog(path, anew=True)
+    log = ResultLog(path)
     for record in (det(0), det(0, "cam1"), det(1), end(), det(2, "cam1")):
         log.write(record)
     log.close()
-    again = ResultLog(path, anew=False)
+    again = ResultLog(path)
     for record in (det(1), end(), det(1, "cam1"), det(2, "cam1"), det(3, "cam1"), end("cam1")):
         again.write(record)
     again.write(det(0, "cam2"))
@@ -103,12 +101,12 @@ def test_what_is_published_again_after_a_restart_is_not_written_again(tmp_path: 
 
 def test_in_a_long_log_the_end_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    log = ResultLog(path, anew=True)
+    log = ResultLog(path)
     for seq in range(60):
         log.write(det(seq, text="y" * 100_000))
     log.close()
     size = path.stat().st_size
-    again = ResultLog(path, anew=False)
+    again = ResultLog(path)
     again.write(det(59))
     again.close()
     assert path.stat().st_size == size > 5_000_000
@@ -116,6 +114,5 @@ def test_in_a_long_log_the_end_is_looked_at(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no" / "out.jsonl"):
-        for anew in (True, False):
-            with pytest.raises(OSError):
-                ResultLog(path, anew=anew)
+        with pytest.raises(OSError):
+            ResultLog(path)

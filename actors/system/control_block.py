@@ -135,6 +135,8 @@ class StreamRecord(Record):
     finished_seq = Word()
     rendered = Word()
     """Frames that are in the renderer's video for sure."""
+    broken = Word()
+    """1 once the video cannot be written any more: no renderer goes on with it."""
     ended = Word()
     """1 once the end message has been published."""
     latency_p50_us = Word()

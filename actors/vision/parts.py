@@ -13,9 +13,17 @@ def part(path: Path, number: int) -> Path:
 def parts(path: Path) -> list[Path]:
     """The file and its parts, as far as they are there, in order."""
     found = [path] if path.exists() else []
-    while part(path, len(found) or 1).exists():
-        found.append(part(path, len(found) or 1))
+    number = 1
+    while part(path, number).exists():
+        found.append(part(path, number))
+        number += 1
     return found
+
+
+def remove(path: Path) -> None:
+    """Remove what an earlier run has left: the file, its parts, a join that was not finished."""
+    for old in (*parts(path), joined(path)):
+        old.unlink(missing_ok=True)
 
 
 def joined(path: Path) -> Path:

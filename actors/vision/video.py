@@ -33,14 +33,18 @@ _CODECS: tuple[tuple[str, dict[str, str]], ...] = (
 _FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".avi": "avi"}
 # No index at the end: it would be kept in memory until then, 40 bytes a frame (measured: 6.6 MB in
 # an hour of 160,000 frames), and players seek in a fragmented file without it.
-_FRAGMENTED = {"movflags": "frag_every_frame+empty_moov+default_base_moof+skip_trailer"}
+_OPTIONS = {
+    "mp4": {"movflags": "frag_every_frame+empty_moov+default_base_moof+skip_trailer"},
+    # A cluster a frame: Matroska's writer keeps a whole one, 5 s otherwise, in memory.
+    "matroska": {"cluster_size_limit": "1"},
+}
 
 
 class VideoFile:
     """Frames of one size, added in order. OSError where the file cannot be written."""
 
-    def __init__(self, path: Path, fps: float, *, anew: bool) -> None:
-        """Begin `path` (removing what was there), or go on after what is there."""
+    def __init__(self, path: Path, fps: float) -> None:
+        """Go on after what is at `path`, or begin it."""
         self.path = path
         self._rate = Fraction(fps).limit_denominator(60_000)
         self._size: tuple[int, int] | None = None
@@ -49,10 +53,6 @@ class VideoFile:
         self._yuv = np.empty(0, np.uint8)
         self._begun_at = 0
         found = parts(path)
-        if anew:
-            for old in found:
-                old.unlink()
-            found = []
         self.frames = sum(_count(one) for one in found)
         """Frames that are in the file for sure."""
         self._added = self.frames
@@ -63,17 +63,18 @@ class VideoFile:
 
         An image of another size than the first is fitted into that size, with its aspect kept.
         """
-        if self._container is None:
-            self._open(image)
-        assert self._size is not None
-        if (image.shape[1], image.shape[0]) != self._size:
-            image = _fitted(image, self._size)
-        # cv2 converts in half the time of FFmpeg's scaler, and into memory that is there already.
-        cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420, dst=self._yuv)
-        frame = av.VideoFrame.from_ndarray(self._yuv, format="yuv420p")
-        frame.pts = self._added - self._begun_at
-        for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+        with _oserrors(f"no video can be made of {image.shape[1]}x{image.shape[0]} frames"):
+            if self._container is None:
+                self._open(image)
+            assert self._size is not None
+            if (image.shape[1], image.shape[0]) != self._size:
+                image = _fitted(image, self._size)
+            # cv2 converts in half the time of FFmpeg's scaler, into memory that is there already.
+            cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420, dst=self._yuv)
+            frame = av.VideoFrame.from_ndarray(self._yuv, format="yuv420p")
+            frame.pts = self._added - self._begun_at
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
         self.frames = self._added
         self._added += 1
         return self.frames
@@ -82,11 +83,9 @@ class VideoFile:
         """Write what is left; how many frames the file and its parts have. No more can be added."""
         if self._container is not None:
             container, self._container = self._container, None
-            try:
+            with _oserrors("its end cannot be written"), contextlib.closing(container):
                 for packet in self._stream.encode(None):
                     container.mux(packet)
-            finally:
-                container.close()
             self.frames = self._added
         return self.frames
 
@@ -99,13 +98,14 @@ class VideoFile:
         """Make one file of the parts, if there are some. Takes a while: it copies them all."""
         found = parts(self.path)
         if len(found) > 1:
-            _join(found, self.path)
+            with _oserrors("its parts cannot be joined"):
+                _join(found, self.path)
 
     def abandon(self) -> None:
         """Let go of a file that cannot be written any more."""
         container, self._container = self._container, None
         if container is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, av.error.FFmpegError):
                 container.close()
 
     def _open(self, image: Image) -> None:
@@ -115,7 +115,7 @@ class VideoFile:
         self._yuv = np.empty((self._size[1] * 3 // 2, self._size[0]), np.uint8)
         self._begun_at = self._added
         kind = _FORMATS[self.path.suffix.lower()]
-        options = {"flush_packets": "1", **(_FRAGMENTED if kind == "mp4" else {})}
+        options = {"flush_packets": "1", **_OPTIONS.get(kind, {})}
         self._container = av.open(str(self._part), "w", format=kind, options=options)
         name, settings = next(codec for codec in _CODECS if codec[0] in av.codecs_available)
         self._stream = self._container.add_stream(name, rate=self._rate, options=dict(settings))
@@ -123,6 +123,17 @@ class VideoFile:
         self._stream.pix_fmt = "yuv420p"
         # Its own thread's time is what a renderer may take; the other cores have tiles to do.
         self._stream.codec_context.thread_count = 1
+
+
+@contextlib.contextmanager
+def _oserrors(what: str) -> Iterator[None]:
+    """Make an OSError, `what` and FFmpeg's reason, of FFmpeg's errors that are none."""
+    try:
+        yield
+    except OSError:
+        raise
+    except av.error.FFmpegError as error:
+        raise OSError(f"{what}: {error.strerror}") from error
 
 
 def _packets(path: Path) -> Iterator[Any]:
@@ -161,15 +172,21 @@ def _fragments(path: Path) -> int:
 
 
 def _join(found: list[Path], path: Path) -> None:
-    """Copy the parts' packets into one file, which then takes the place of `path`."""
+    """Copy the parts' packets into one file, which then takes the place of `path`.
+
+    A part whose writer died before its first frame may not even have a header: it is passed over.
+    """
     whole = joined(path)
-    with av.open(str(found[0])) as first:
+    with_frames = [one for one in found if any(_packets(one))]
+    if not with_frames:
+        return
+    with av.open(str(with_frames[0])) as first:
         template = first.streams.video[0]
         with av.open(str(whole), "w", format=_FORMATS[path.suffix.lower()]) as output:
             stream = output.add_stream_from_template(template)
             step = 1 / (template.average_rate or Fraction(25))
             number = 0
-            for one in found:
+            for one in with_frames:
                 for packet in _packets(one):
                     packet.time_base = step
                     packet.pts = packet.dts = number
@@ -178,8 +195,9 @@ def _join(found: list[Path], path: Path) -> None:
                     output.mux(packet)
                     number += 1
     whole.replace(path)
-    for one in found[1:]:
-        one.unlink()
+    for one in found:
+        if one != path:
+            one.unlink()
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:

@@ -1,0 +1,164 @@
+"""Outputs that break, vanish or are left from an earlier run: the run goes on and says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from actors.vision.parts import part, parts
+from actors.vision.video import VideoFile
+from tests import runs
+from tools.lab import ROOT, Lab, pids
+
+
+def _topology(video: Path) -> str:
+    """More frames than slots, so that a run whose slots do not come back stands still."""
+    topology = runs.stream(video, loop=True) + runs.instant() + runs.stage("s", "frame")
+    return topology + runs.workers(1)
+
+
+def _broken(lab: Lab) -> bool:
+    return any(event["kind"] == "broken_output" for event in lab.events())
+
+
+def _kill_renderer(lab: Lab) -> None:
+    """SIGKILL, and wait until there is another one."""
+    before = pids(lab.status())["renderer"]
+    os.kill(before, signal.SIGKILL)
+    runs.wait_for(lambda: pids(lab.status()).get("renderer", before) != before)
+
+
+def _goes_on(lab: Lab) -> None:
+    """The run publishes far more frames than there are slots."""
+    published = lab.status()["streams"][0]["published"]
+    runs.wait_for(lambda: lab.status()["streams"][0]["published"] > published + 50)
+
+
+def _stop(lab: Lab) -> list[str]:
+    """End the run well; what it said about its outputs."""
+    lab.ask(do="stop")
+    assert lab.wait(20) == 0, lab.stderr
+    return [line for line in lab.stderr.splitlines()[-6:] if "out.mp4" in line]
+
+
+@pytest.mark.slow
+def test_a_broken_video_stays_broken_when_the_renderer_dies(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands in for the end of the disk."""
+    out = tmp_path / "out.mp4"
+    options = ("--set", f"render.video={out}", "--set", "results.wait_for_subscriber=false")
+    with Lab(_topology(scene_video), *options) as lab:
+        renderer = pids(lab.wait_until_running())["renderer"]
+        resource.prlimit(renderer, resource.RLIMIT_FSIZE, (600_000, 600_000))
+        runs.wait_for(lambda: _broken(lab))
+        _goes_on(lab)
+        _kill_renderer(lab)  # the next one has no such limit
+        _goes_on(lab)
+        lines = _stop(lab)
+    assert any("drawn into" in line and "broken" in line for line in lines), lines
+    assert any("warning" in line and "File too large" in line for line in lines), lines
+    assert parts(out) == [out]
+
+
+@pytest.mark.slow
+def test_a_video_that_was_deleted_is_broken_for_the_next_renderer(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    options = ("--set", f"render.video={out}", "--set", "results.wait_for_subscriber=false")
+    with Lab(_topology(scene_video), *options) as lab:
+        lab.wait_until_running()
+        runs.wait_for(lambda: out.exists())
+        _goes_on(lab)
+        _kill_renderer(lab)
+        runs.wait_for(lambda: len(parts(out)) == 2)
+        # The parts of a film whose beginning is gone once made their listing endless.
+        out.unlink()
+        _kill_renderer(lab)
+        runs.wait_for(lambda: _broken(lab))
+        _goes_on(lab)
+        _kill_renderer(lab)
+        _goes_on(lab)
+        lines = _stop(lab)
+    assert any("warning" in line and "are gone from it" in line for line in lines), lines
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_frames_that_cannot_be_encoded_break_the_video_not_the_run(tmp_path: Path) -> None:
+    out, images = tmp_path / "out.mp4", tmp_path / "images"
+    images.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(images / f"{number}.png"), np.zeros((64, 20_000, 3), np.uint8))
+    topology = runs.stream(images) + runs.instant() + runs.stage("s", "frame") + runs.workers(1)
+    with Lab(topology, "--set", f"render.video={out}") as lab:
+        _, ends = runs.collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+        lines = lab.stderr.splitlines()
+    assert ends == {"cam0": 4}
+    assert any("no video can be made of 20000x64 frames" in line for line in lines[-4:]), lines
+
+
+def _leave_outputs(folder: Path) -> tuple[Path, Path]:
+    """A video, a part of it and a log as an earlier run may have left them."""
+    video, log = folder / "out.mp4", folder / "out.jsonl"
+    for path in (video, part(video, 1), log):
+        path.write_text('{"stream":"cam0","seq":99}\n')
+    return video, log
+
+
+def test_actors_killed_at_their_start_do_not_go_on_with_an_earlier_runs_outputs(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    video, log = _leave_outputs(tmp_path)
+    options = ("--set", f"render.video={video}", "--set", f"results.jsonl={log}")
+    with Lab(_topology(scene_video), *options, "--frames", "12") as lab:
+        waiting = {"merger", "renderer"}
+        while waiting:
+            for name, pid in pids(lab.status(), tuple(waiting)).items():
+                os.kill(pid, signal.SIGKILL)
+                waiting.remove(name)
+        records, _ = runs.collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+    assert runs.in_order_once(records["cam0"], 12)
+    assert [json.loads(line) for line in log.read_text().splitlines()][:-1] == records["cam0"]
+    assert parts(video) == [video]
+    assert VideoFile(video, 30).frames == 12
+
+
+def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    video, log = _leave_outputs(tmp_path)
+    options = ["--set", f"render.video={video}", "--set", f"results.jsonl={log}"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = f"results.bind=tcp://127.0.0.1:{server.getsockname()[1]}"
+        with Lab(_topology(scene_video), *options, "--set", taken) as lab:
+            assert lab.wait() == 2, lab.stderr
+    # A run of this name is on already: what lies there may be its.
+    with Lab(_topology(scene_video)) as lab:
+        lab.wait_until_running()
+        again = subprocess.run(
+            [sys.executable, "-m", "actors.launch", str(lab.topology), *options],
+            cwd=ROOT,
+            env=lab.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert again.returncode == 1, again.stderr
+    assert {path.read_text() for path in (video, part(video, 1), log)} == {
+        '{"stream":"cam0","seq":99}\n'
+    }
