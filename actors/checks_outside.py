@@ -24,6 +24,7 @@ from actors.faults import (
     reason,
     show,
 )
+from actors.vision.parts import of_streams
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SERVER_KEY = "server.key_secret"
@@ -187,14 +188,16 @@ def check_outputs(draft: Draft) -> Iterator[Finding]:
         for used, path in (("path", model.path), ("labels", model.labels)):
             if isinstance(path, Path):
                 taken[_identity(path)] = dotted(("models", name, used))
-    outputs: list[tuple[Place, Path | None, tuple[str, ...]]] = [
-        (("results", "jsonl"), tables.results.jsonl, ()),
-        (("render", "video"), tables.render.video, VIDEO_SUFFIXES),
-    ]
+    outputs: list[tuple[Place, Path, tuple[str, ...]]] = []
+    if tables.results.jsonl is not None:
+        outputs.append((("results", "jsonl"), tables.results.jsonl, ()))
+    if (video := tables.render.video) is not None:
+        videos = of_streams(video, list(tables.streams) or [""])
+        outputs += [(("render", "video"), path, VIDEO_SUFFIXES) for path in videos.values()]
     for place, output, suffixes in outputs:
-        if output is None:
-            continue
         written, identity = draft.written[place], _identity(output)
+        if output.name != Path(written).name:  # of one stream of several
+            written = str(Path(written).with_name(output.name))
         if problem := output_problem(output, written, suffixes):
             yield place, problem
         elif identity in taken:

@@ -68,7 +68,7 @@ class Display:
             # Not through rich, which would wrap lines at a width that a log file does not have.
             # What cannot be told (a log on a full disk, a reader that has gone) holds nothing up.
             with suppress(OSError):
-                os.write(2, f"{text}\n".encode())
+                os.write(2, f"{text}\n".encode(errors="backslashreplace"))
             return
         name, colon, rest = text.partition(": ")
         style = "red" if rest.startswith("error") else "yellow" if rest.startswith("warn") else ""

@@ -319,6 +319,8 @@ def file_problem(path: Path, written: str) -> str | None:
     name = show(written)
     if not written.strip():
         return "the path is empty; give the path of a file"
+    if problem := _name_problem(path, name):
+        return problem
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -334,20 +336,37 @@ def file_problem(path: Path, written: str) -> str | None:
         return f"{name} cannot be read ({reason(error)}); correct the path or its permissions"
 
 
+def _name_problem(path: Path, name: str) -> str | None:
+    """Why a name is none that every library takes: OpenCV ends the process over such a one."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"the name {name} is not UTF-8 text; rename it"
+    return None
+
+
 def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> str | None:
     """Why no file can be written at `path`, which the user wrote as `written`."""
     name = show(written)
     if not written.strip():
         return "the path is empty; give the path of a file"
+    if problem := _name_problem(path, name):
+        return problem
     if suffixes and path.suffix.lower() not in suffixes:
         return f"{name} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}"
+    if str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+        # An actor's standard output is the log.
+        return f"{name} is another file in every process; give one (tools.subscribe --json prints)"
     try:
         if not path.parent.is_dir():
             return f"{name} lies in a folder that does not exist ({path.parent}); make it first"
         if not os.access(path.parent, os.W_OK | os.X_OK):
             return f"the folder of {name} cannot be written ({path.parent}); give another"
-        if stat.S_ISDIR(path.stat().st_mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             return f"{name} is a folder; give a file in it"
+        if stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):
+            return f"{name} is no ordinary file; give one"
         writable = os.access(path, os.W_OK)
         return None if writable else f"{name} exists and cannot be written; give another file"
     except FileNotFoundError:
@@ -376,7 +395,7 @@ def labels_problem(path: Path, written: str) -> str | None:
     if problem := file_problem(path, written):
         return problem
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             text = file.read(_LONGEST_LABELS)
     except UnicodeDecodeError:
         return f"{show(written)} is no text file; give one with a class name a line"

@@ -9,6 +9,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 _USUAL = "topology.toml"
@@ -25,6 +26,9 @@ exit: 0 done or stopped, 1 the run failed (the last line says why), 2 the topolo
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry; returns its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may not know every letter of a name
+            stream.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(argv)
         # What is needed to run takes a good part of a second to import.
@@ -76,10 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

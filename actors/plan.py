@@ -29,6 +29,7 @@ from actors.system.child import ActorPlan
 from actors.system.control_block import Layout
 from actors.system.memory import page_aligned
 from actors.topology import Stream, Topology
+from actors.vision.parts import of_streams
 from actors.vision.tiling import View, plan
 
 # Contexts by kind of runtime. Measured for the NPU's (emulated, 13.6 ms a tile): one keeps the core
@@ -76,7 +77,10 @@ class Plan:
         if stage.source is not None:
             return None
         info = self.sources[stream]
-        return len(plan(stage.view, (info.width, info.height), self.models[stage.model].size))
+        model = self.models[stage.model].size
+        for size in info.sizes:
+            plan(stage.view, size, model)  # ValueError before the run, not in it
+        return len(plan(stage.view, (info.width, info.height), model))
 
     def jobs(self, stream: str) -> int:
         """Jobs a frame of that stream, as far as they are known; crops count as one."""
@@ -128,12 +132,7 @@ class Plan:
     def videos(self) -> dict[str, Path]:
         """The annotated video of each stream: with several, the stream's name is added."""
         path = self.topology.render.video
-        if path is None:
-            return {}
-        names = list(self.topology.streams)
-        if len(names) == 1:
-            return {names[0]: path}
-        return {name: path.with_name(f"{path.stem}-{name}{path.suffix}") for name in names}
+        return {} if path is None else of_streams(path, list(self.topology.streams))
 
     def can_run(self, worker: WorkerPlan) -> frozenset[int]:
         """The stages whose model a worker holds."""

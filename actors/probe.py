@@ -134,7 +134,7 @@ def _misplaced(name: str, file: ModelFile, topology: Topology) -> Iterator[Fault
 def _labels(model: Model, file: ModelFile) -> tuple[str, ...]:
     """Stated names, a file's, or those in the model's metadata, in that order."""
     if isinstance(model.labels, Path):
-        text = model.labels.read_text(encoding="utf-8")
+        text = model.labels.read_text(encoding="utf-8-sig")
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     if model.labels:
         return tuple(model.labels)

@@ -29,7 +29,7 @@ from actors.system.child import describe_exit
 from actors.system.control_block import ControlBlock
 from actors.system.linux import adopt_orphans, now_ns
 from actors.system.nursery import Nursery, NurseryError, Spec
-from actors.system.rundir import RunDirectory, RunDirectoryError
+from actors.system.rundir import RunDirectory, RunDirectoryError, listens
 from actors.system.supervisor import Supervisor
 from actors.topology import Topology, TopologyError, load
 from actors.vision.parts import remove
@@ -56,7 +56,10 @@ def launch(path: Path, overrides: Sequence[str], frame_limit: int | None, *, che
         with _Nursery(topology) as nursery:
             plan = _plan(topology, nursery, frame_limit)
             if check:
-                print("\n".join(plan_lines(plan)))
+                with suppress(BrokenPipeError):
+                    os.write(
+                        1, ("\n".join(plan_lines(plan)) + "\n").encode(errors="backslashreplace")
+                    )
                 return 0
             return _run(plan, nursery)
     except TopologyError as error:
@@ -120,8 +123,13 @@ class _Nursery:
 def _plan(topology: Topology, nursery: _Nursery, frame_limit: int | None) -> Plan:
     """Have the sources and models looked at, and plan; TopologyError for what is wrong."""
     findings = _probe(topology, nursery)
-    if findings.faults:
-        raise TopologyError(topology.file.name, findings.faults)
+    faults = list(findings.faults)
+    try:
+        _bindable(topology)
+    except TopologyError as error:
+        faults += error.faults
+    if faults:
+        raise TopologyError(topology.file.name, faults)
     for warning in findings.warnings:
         print(f"{topology.file.name}: warning: {warning}", file=sys.stderr)
     try:
@@ -175,7 +183,14 @@ def _bindable(topology: Topology) -> str:
     """
     bind = topology.results.bind
     if not bind.startswith("tcp://"):
-        return bind
+        path = Path(bind.removeprefix("ipc://"))
+        if listens(path):
+            reason = f"somebody listens on {path} already; choose another or stop that program"
+        elif path.exists() and not path.is_socket():
+            reason = f"{path} is no socket and would be lost; choose another"
+        else:
+            return bind
+        raise TopologyError(topology.file.name, [Fault("results.bind", reason)])
     host, _, port = bind.removeprefix("tcp://").rpartition(":")
     name = host.strip("[]")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
@@ -206,8 +221,9 @@ class _Signals:
         self.count = 0
         self.fd, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write_end)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._note)
 
     def _note(self, *_: object) -> None:
         self.count += 1
@@ -249,6 +265,8 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
             display.close()
     finally:
         rundir.release()
+        if bind.startswith("ipc://") and not bind.startswith("ipc://@"):
+            Path(bind.removeprefix("ipc://")).unlink(missing_ok=True)
     if supervisor.failure is not None:
         raise LaunchError(supervisor.failure)
     broken = [f"warning: {text}" for text in supervisor.events.of_kind("broken_output")]

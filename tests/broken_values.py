@@ -127,6 +127,22 @@ MODELS = [
 ]
 
 OUTPUTS = [
+    case("video-of-a-stream-over-a-source",
+         base(('source = "street.mp4"', 'source = "street.mp4"\n[streams.b]\nsource = "x-b.mp4"'),
+              ('video = "out.mp4"', 'video = "x.mp4"')),
+         'render.video: "x-b.mp4" is also streams.b.source; write to another file'),
+    case("log-over-the-video-of-a-stream",
+         base(('source = "street.mp4"', 'source = "street.mp4"\n[streams.b]\nsource = "x-b.mp4"'),
+              ('bind = "tcp://127.0.0.1:*"', 'bind = "tcp://127.0.0.1:*"\njsonl = "out-cam0.mp4"')),
+         'render.video: "out-cam0.mp4" is also results.jsonl; write to another file'),
+    case("log-into-a-pipe", bind('tcp://127.0.0.1:*"\njsonl = "pipe'),
+         'results.jsonl: "pipe" is no ordinary file; give one'),
+    case("log-to-the-standard-output", bind('tcp://127.0.0.1:*"\njsonl = "/dev/stdout'),
+         'results.jsonl: "/dev/stdout" is another file in every process; give one '
+         "(tools.subscribe --json prints)"),
+    case("video-with-a-name-that-is-no-text", BASE,
+         'render.video: the name "o\\udced.mp4" is not UTF-8 text; rename it',
+         sets=("render.video=o\udced.mp4",)),
     case("address-of-another-kind", bind("udp://127.0.0.1:5570"),
          "results.bind: bind must be tcp://HOST:PORT, tcp://HOST:* or ipc://PATH, got "
          '"udp://127.0.0.1:5570"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,11 +61,13 @@ def lay_out(folder: Path) -> None:
         "models/weights.pt": b"PK\x03\x04",
         "models/names.txt": b"person\ncar\n",
         "models/blank.txt": b"\n\n",
+        "x-b.mp4": b"\0\0\0\x18ftypmp42",
         "images/one.JPG": b"\xff\xd8\xff\xe0",
         "images/notes.txt": b"notes",
         "nothing/notes.txt": b"notes",
         "empty": b"",
     }
+    os.mkfifo(folder / "pipe")
     for name, content in files.items():
         (folder / name).write_bytes(content)
 

@@ -122,10 +122,11 @@ def live_runs(socket_name: str) -> list[str]:
         folders = sorted(path for path in base().iterdir() if path.is_dir())
     except OSError:
         return []
-    return [folder.name for folder in folders if _listens(folder / socket_name)]
+    return [folder.name for folder in folders if listens(folder / socket_name)]
 
 
-def _listens(path: Path) -> bool:
+def listens(path: Path) -> bool:
+    """Whether somebody listens on this socket file."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(1.0)
     try:

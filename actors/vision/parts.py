@@ -1,13 +1,24 @@
-"""The files of a video whose writer died: the first and its parts, until they are joined."""
+"""The files of a video: one a stream, and parts where its writer died, until they are joined.
+
+Names of parts and joins have the project's in them: such files are removed when a run begins.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
+def of_streams(path: Path, streams: Sequence[str]) -> dict[str, Path]:
+    """Each stream's video where the user asked for `path`: with several, its name is added."""
+    if len(streams) == 1:
+        return {streams[0]: path}
+    return {name: path.with_name(f"{path.stem}-{name}{path.suffix}") for name in streams}
+
+
 def part(path: Path, number: int) -> Path:
-    """As in out.part1.mp4."""
-    return path.with_name(f"{path.stem}.part{number}{path.suffix}")
+    """As in out.tritile-part1.mp4."""
+    return path.with_name(f"{path.stem}.tritile-part{number}{path.suffix}")
 
 
 def parts(path: Path) -> list[Path]:
@@ -28,4 +39,4 @@ def remove(path: Path) -> None:
 
 def joined(path: Path) -> Path:
     """What the parts are copied into before it takes the place of all."""
-    return path.with_name(f"{path.stem}.joined{path.suffix}")
+    return path.with_name(f"{path.stem}.tritile-joined{path.suffix}")
