@@ -166,7 +166,8 @@ class Film:
             try:
                 self._patiently(self._file.join, _PATIENCE_S, f"joining {self._file.path}")
             except OSError as error:
-                self._give_up(self._file.path, error)
+                # Every frame is there all the same.
+                self.trouble = f"{self._file.path} stays in parts: {error.strerror or error}"
 
     def _end(self) -> None:
         """No more frames: all that was added is in the file then."""

@@ -10,12 +10,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
 
-from actors.vision.parts import part, parts
+from actors import report
+from actors.renderer import Film, Painter
+from actors.system.control_block import ControlBlock, Layout, StreamRecord
+from actors.vision.parts import joined, part, parts
 from actors.vision.video import VideoFile
 from tests import runs
 from tools.lab import ROOT, Lab, pids
@@ -162,3 +166,43 @@ def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
     assert {path.read_text() for path in (video, part(video, 1), log)} == {
         '{"stream":"cam0","seq":99}\n'
     }
+
+
+def test_a_film_that_cannot_be_joined_stays_in_parts_and_is_not_broken(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    for _ in range(2):
+        video = VideoFile(path, 30)
+        for _ in range(3):
+            video.add(np.zeros((64, 96, 3), np.uint8))
+        video.end()
+    joined(path).mkdir()
+    record = _stream_record(rendered=6, end_seq=6)
+    painter = cast("Painter", None)  # nothing is drawn here
+    film = Film("cam0", record, painter, lambda action, _seconds, _what: action())
+    film.open_file(path, 30)
+    film.close()
+    assert film.trouble.startswith(f"{path} stays in parts: ")
+    assert not record.broken
+    assert VideoFile(path, 30).frames == 6
+
+
+def test_the_summary_says_what_a_renderer_left_that_died_while_it_joined(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    for left in (path, part(path, 1), joined(path)):
+        left.touch()
+    record = _stream_record(rendered=6, end_seq=6)
+    text = report._film(path, record)
+    assert text == f"2 parts, {path} to out.part1.mp4, which were not joined"
+    assert not joined(path).exists()
+    record.broken = 1
+    assert report._film(path, record) == f"{text} (broken: not all frames are in it)"
+
+
+def _stream_record(*, rendered: int, end_seq: int) -> StreamRecord:
+    """The record of a stream of which so many frames are in the video."""
+    layout = Layout(actors=(), streams={"cam0": 1}, tile_slots=0)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    block.initialise(0)
+    record = block.streams["cam0"]
+    record.rendered, record.finished_seq, record.end_seq = rendered, rendered - 1, end_seq
+    return record
