@@ -9,6 +9,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -192,11 +193,15 @@ def check_outputs(draft: Draft) -> Iterator[Finding]:
     if tables.results.jsonl is not None:
         outputs.append((("results", "jsonl"), tables.results.jsonl, ()))
     if (video := tables.render.video) is not None:
-        videos = of_streams(video, list(tables.streams) or [""])
-        outputs += [(("render", "video"), path, VIDEO_SUFFIXES) for path in videos.values()]
+        if problem := output_problem(video, draft.written["render", "video"], VIDEO_SUFFIXES):
+            yield ("render", "video"), problem
+        else:
+            with suppress(ValueError):  # a stream's name that no file can have is told elsewhere
+                videos = of_streams(video, list(tables.streams) or [""])
+                outputs += [(("render", "video"), v, VIDEO_SUFFIXES) for v in videos.values()]
     for place, output, suffixes in outputs:
         written, identity = draft.written[place], _identity(output)
-        if output.name != Path(written).name:  # of one stream of several
+        if suffixes and output != video:
             written = str(Path(written).with_name(output.name))
         if problem := output_problem(output, written, suffixes):
             yield place, problem

@@ -365,7 +365,7 @@ def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> st
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             return f"{name} is a folder; give a file in it"
-        if stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):
+        if stat.S_ISFIFO(status.st_mode):
             return f"{name} is no ordinary file; give one"
         writable = os.access(path, os.W_OK)
         return None if writable else f"{name} exists and cannot be written; give another file"

@@ -154,7 +154,10 @@ def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
     with Lab(_topology(scene_video)) as lab:
         lab.wait_until_running()
         again = subprocess.run(
-            [sys.executable, "-m", "actors.launch", str(lab.topology), *options],
+            [
+                *(sys.executable, "-m", "actors.launch", str(lab.topology), *options),
+                *("--set", "results.bind=tcp://127.0.0.1:*"),
+            ],
             cwd=ROOT,
             env=lab.environment,
             capture_output=True,
@@ -192,7 +195,7 @@ def test_the_summary_says_what_a_renderer_left_that_died_while_it_joined(tmp_pat
         left.touch()
     record = _stream_record(rendered=6, end_seq=6)
     text = report._film(path, record)
-    assert text == f"2 parts, {path} to out.part1.mp4, which were not joined"
+    assert text == f"2 parts, {path} to {part(path, 1).name}, which were not joined"
     assert not joined(path).exists()
     record.broken = 1
     assert report._film(path, record) == f"{text} (broken: not all frames are in it)"
