@@ -26,10 +26,11 @@ from actors.settings import Findings
 from actors.status import Status
 from actors.system import memory
 from actors.system.child import describe_exit
+from actors.system.control import SOCKET
 from actors.system.control_block import ControlBlock
 from actors.system.linux import adopt_orphans, now_ns
 from actors.system.nursery import Nursery, NurseryError, Spec
-from actors.system.rundir import RunDirectory, RunDirectoryError, listens
+from actors.system.rundir import RunDirectory, RunDirectoryError, listens, live_runs
 from actors.system.supervisor import Supervisor
 from actors.topology import Topology, TopologyError, load
 from actors.vision.parts import remove
@@ -124,10 +125,11 @@ def _plan(topology: Topology, nursery: _Nursery, frame_limit: int | None) -> Pla
     """Have the sources and models looked at, and plan; TopologyError for what is wrong."""
     findings = _probe(topology, nursery)
     faults = list(findings.faults)
-    try:
-        _bindable(topology)
-    except TopologyError as error:
-        faults += error.faults
+    if topology.run.name not in live_runs(SOCKET):  # or else that is what is to be told
+        try:
+            _bindable(topology)
+        except TopologyError as error:
+            faults += error.faults
     if faults:
         raise TopologyError(topology.file.name, faults)
     for warning in findings.warnings:
@@ -221,9 +223,10 @@ class _Signals:
         self.count = 0
         self.fd, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write_end)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-                signal.signal(number, self._note)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which is what nohup is for
+            signal.signal(signal.SIGHUP, self._note)
 
     def _note(self, *_: object) -> None:
         self.count += 1
@@ -235,11 +238,11 @@ class _Signals:
 def _run(plan: Plan, nursery: _Nursery) -> int:
     """Allocate, start, watch until the end; the exit code."""
     topology = plan.topology
-    bind = _bindable(topology)
     memory.check_available(plan.memory_bytes, "the run's frame memory")
     signals = _Signals()
     rundir = RunDirectory.acquire(topology.run.name)
     try:
+        bind = _bindable(topology)
         fds = _allocate(plan)
         control = ControlBlock(plan.layout, memory.view(fds["control"], write=True))
         control.initialise(now_ns())
@@ -263,10 +266,10 @@ def _run(plan: Plan, nursery: _Nursery) -> int:
             supervisor.close()
             display.log(nursery.log)
             display.close()
+            if bind.startswith("ipc://") and not bind.startswith("ipc://@"):
+                Path(bind.removeprefix("ipc://")).unlink(missing_ok=True)
     finally:
         rundir.release()
-        if bind.startswith("ipc://") and not bind.startswith("ipc://@"):
-            Path(bind.removeprefix("ipc://")).unlink(missing_ok=True)
     if supervisor.failure is not None:
         raise LaunchError(supervisor.failure)
     broken = [f"warning: {text}" for text in supervisor.events.of_kind("broken_output")]
