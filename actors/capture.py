@@ -99,6 +99,7 @@ class Capture(Actor):
         newest = max(self._in_flight(), key=lambda slot: slot.seq, default=None)
         if newest is not None and newest.seq > self.stream.last_seq:
             self._count(newest)
+        self.record.done = self.stream.captured
 
     def work(self) -> None:
         self._release()
@@ -170,10 +171,12 @@ class Capture(Actor):
         self._send(slot)
 
     def _count(self, slot: SlotRecord) -> None:
+        # Whoever dies before `last_seq` is written counts the frame again, so nothing before it
+        # may add to itself: `done`, which follows last, still stands at what was counted before.
         self.stream.last_source_frame = slot.source_frame
+        self.stream.captured = self.record.done + 1
         self.stream.last_seq = slot.seq
-        self.stream.captured += 1
-        self.record.done += 1
+        self.record.done = self.stream.captured
 
     def _in_flight(self) -> list[SlotRecord]:
         return [slot for slot in self.slots if slot.state == IN_FLIGHT]
