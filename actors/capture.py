@@ -285,6 +285,14 @@ class LiveCapture(Capture):
     """From a camera or a stream: the newest frame, when there is room for it."""
 
     source: LiveSource | None = None
+    _workers_came = False
+
+    def begun(self) -> bool:
+        # What is captured while the models are still loaded grows old until they are: measured with
+        # two slots, 480 ms for the second frame where all others take 390.
+        if not self._workers_came:
+            self._workers_came = any(map(self.peers.incarnation, self.settings.workers))
+        return self._workers_came and super().begun()
 
     def open_source(self) -> None:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

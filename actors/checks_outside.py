@@ -14,17 +14,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from actors.draft import Draft, source_kind
-from actors.faults import (
-    Finding,
-    Place,
-    dotted,
-    file_problem,
-    labels_problem,
-    model_problem,
-    output_problem,
-    reason,
-    show,
-)
+from actors.faults import Finding, Place, dotted, show
+from actors.file_faults import file_problem, labels_problem, model_problem, output_problem, reason
 from actors.vision.parts import of_streams
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -189,21 +180,23 @@ def check_outputs(draft: Draft) -> Iterator[Finding]:
         for used, path in (("path", model.path), ("labels", model.labels)):
             if isinstance(path, Path):
                 taken[_identity(path)] = dotted(("models", name, used))
-    outputs: list[tuple[Place, Path, tuple[str, ...]]] = []
+    outputs: list[tuple[Place, Path, str]] = []
+    place: Place = ("results", "jsonl")
     if tables.results.jsonl is not None:
-        outputs.append((("results", "jsonl"), tables.results.jsonl, ()))
+        outputs.append((place, tables.results.jsonl, draft.written[place]))
+    place = ("render", "video")
     if (video := tables.render.video) is not None:
-        if problem := output_problem(video, draft.written["render", "video"], VIDEO_SUFFIXES):
-            yield ("render", "video"), problem
+        written = draft.written[place]
+        # What is wrong with the name that all streams' names are made of is told once.
+        if problem := output_problem(video, written, VIDEO_SUFFIXES):
+            yield place, problem
         else:
             with suppress(ValueError):  # a stream's name that no file can have is told elsewhere
-                videos = of_streams(video, list(tables.streams) or [""])
-                outputs += [(("render", "video"), v, VIDEO_SUFFIXES) for v in videos.values()]
-    for place, output, suffixes in outputs:
-        written, identity = draft.written[place], _identity(output)
-        if suffixes and output != video:
-            written = str(Path(written).with_name(output.name))
-        if problem := output_problem(output, written, suffixes):
+                for path in of_streams(video, list(tables.streams) or [""]).values():
+                    outputs.append((place, path, str(Path(written).with_name(path.name))))
+    for place, output, written in outputs:
+        identity = _identity(output)
+        if problem := output_problem(output, written):
             yield place, problem
         elif identity in taken:
             yield place, f"{show(written)} is also {taken[identity]}; write to another file"

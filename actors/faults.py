@@ -1,18 +1,15 @@
 """What is wrong with a topology, in words: one line a fault, with its dotted place and a remedy.
 
-Here a TOML syntax error, a pydantic error and an unusable file become sentences for the person who
-wrote the topology. A place travels as a tuple of keys and indices (`Place`) until the end, where
-`dotted` writes it as `--set` takes it. Nothing here knows which tables a topology has.
+Here are the words, and the sentences that pydantic's errors become for the person who wrote the
+topology; `toml_file` has those of its text, `file_faults` those of the files that it names. A place
+travels as a tuple of keys and indices (`Place`) until the end, where `dotted` writes it as `--set`
+takes it. Nothing here knows which tables a topology has.
 """
 
 from __future__ import annotations
 
-import ast
 import json
-import os
 import re
-import stat
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,17 +19,11 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 Place = tuple[str | int, ...]
 # A fault before it is written down; several may lie at the place () of the whole file.
 Finding = tuple[Place, str]
 
 _LONGEST_SHOWN = 200
-_LONGEST_LABELS = 100_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ def show(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | Path):
-        return json.dumps(_cut(str(value)), ensure_ascii=False)
+        return json.dumps(cut(str(value)), ensure_ascii=False)
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
@@ -84,7 +75,8 @@ def show(value: object) -> str:
     return str(value) if not isinstance(value, int) or abs(value) < 10**30 else "a huge number"
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """At most so much of a text as somebody wants to read in a line."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
@@ -100,121 +92,6 @@ def unknown(what: str, name: str, known: Sequence[str], kinds: str) -> str:
     meant = nearest(name, known)
     remedy = f"did you mean {show(meant)}?" if meant else f"the {kinds} are: {', '.join(known)}"
     return f"{what} {show(name)}; {remedy}"
-
-
-# ---- TOML
-
-
-def read_toml(path: Path) -> tuple[dict[str, Any], list[Finding]]:
-    """The file's content, or why there is none."""
-    if problem := file_problem(path.absolute(), str(path)):
-        return {}, [((), problem)]
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        return {}, [((), f"line {line} is not UTF-8 text; save the file as UTF-8")]
-    try:
-        # The newline at the end keeps the position of a mistake in a last line without one.
-        return tomllib.loads(text + "\n"), []
-    except RecursionError:
-        return {}, [((), "lists or tables are nested too deeply; a topology needs three levels")]
-    except ValueError as error:  # TOMLDecodeError is one; a number of 5000 digits raises the other
-        return {}, [_syntax_finding(str(error), text)]
-
-
-def apply_overrides(
-    data: dict[str, Any], overrides: Sequence[str]
-) -> tuple[list[Place], list[Finding]]:
-    """Put `--set` texts, "dotted.key=value", into `data`; the places that were set, and the faults.
-
-    A value is parsed as TOML, else taken as text. Tables that do not exist are made.
-    """
-    done, findings = list[Place](), list[Finding]()
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        place = tuple(key.strip().split("."))
-        if not equals:
-            problem: str | None = "--set needs a value too; write --set KEY=VALUE"
-        elif not all(place):
-            problem = f"--set {show(text)} has an empty key; write names joined by single dots"
-        else:
-            problem = _put(data, place, _toml_value(value.strip()))
-        if problem:
-            findings.append((place, problem))
-        else:
-            done.append(place)
-    return done, findings
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    return parsed["value"] if len(parsed) == 1 else text
-
-
-def _put(data: dict[str, Any], place: Sequence[str], value: object) -> str | None:
-    """Set one value; why it cannot be set there, if so."""
-    node: Any = data
-    for depth, part in enumerate(place):
-        index: Any = part
-        if isinstance(node, list):
-            if not re.fullmatch("[0-9]{1,4}", part) or int(part) >= len(node):
-                parent = dotted(tuple(place[:depth]))
-                return f"{parent} is a list of {len(node)}, counted from 0; set the whole {parent}"
-            index = int(part)
-        elif not isinstance(node, dict):
-            parent = dotted(tuple(place[:depth]))
-            return f"{parent} is {show(node)} and no table; set {parent} itself"
-        if depth == len(place) - 1:
-            node[index] = value
-        else:
-            node = node.setdefault(index, {}) if isinstance(node, dict) else node[index]
-    return None
-
-
-def _syntax_finding(message: str, text: str) -> Finding:
-    """`message` is the parser's: "Invalid value (at line 3, column 8)"."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.S)
-    if match is None:
-        return (), "a number has thousands of digits; write a smaller one"
-    cause, row, column = match[1], match[2], match[3]
-    if declared := re.fullmatch(r"Cannot declare (\(.*\)) twice", cause):
-        place: Place = ast.literal_eval(declared[1])
-        remedy = "give one of them another name" if len(place) == 2 else "keep one of the two"
-        return place, f"declared twice (line {row}); {remedy}"
-    if cause == "Cannot overwrite a value" and row:
-        place = _key_at(lines, int(row) - 1)
-        return place, f"given twice (line {row}); keep one of the two"
-    cause = cause[0].lower() + cause[1:]
-    if row is None:
-        return (), f"{cause} at the end of the file; close what was opened last"
-    cause += " (text needs quotes)" if cause == "invalid value" else ""
-    return (), f"line {row}, column {column}: {cause}, near: {_cut(lines[int(row) - 1].strip())}"
-
-
-def _key_at(lines: Sequence[str], row: int) -> Place:
-    """The place of the key whose value ends in line `row`, or of the table that it declares."""
-    place: Place = ()
-    for line in reversed(lines[: row + 1]):
-        header = line.lstrip().startswith("[")
-        if not header and (place or "=" not in line):
-            continue  # above the key only the table's header matters
-        try:
-            node: Any = tomllib.loads(line if header else line.partition("=")[0] + " = 0")
-        except ValueError:
-            continue  # a line within a list
-        found: list[str] = []
-        while isinstance(node, dict) and node:
-            name, node = next(iter(node.items()))
-            found.append(name)
-        place = (*found, *place)
-        if header:
-            break
-    return place
 
 
 # ---- pydantic
@@ -309,110 +186,3 @@ def position(data: object, place: Place) -> tuple[int, ...]:
         keys += range(len(node)) if isinstance(node, list) else ()
         order.append(keys.index(part) if part in keys else len(keys))
     return tuple(order)
-
-
-# ---- files
-
-
-def file_problem(path: Path, written: str) -> str | None:
-    """Why `path`, which the user wrote as `written`, is no readable file with something in it."""
-    name = show(written)
-    if not written.strip():
-        return "the path is empty; give the path of a file"
-    if problem := _name_problem(path, name):
-        return problem
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            return f"{name} is a folder; give a file"
-        if not stat.S_ISREG(status.st_mode):
-            return f"{name} is no ordinary file; give one"
-        with path.open("rb") as file:
-            return None if file.read(1) else f"{name} is empty; give another file"
-    except (FileNotFoundError, NotADirectoryError):
-        looked_for = "" if str(path) == written else f" (looked for {path})"
-        return f"there is no {name}{looked_for}; {_sibling(path)}"
-    except (OSError, ValueError) as error:
-        return f"{name} cannot be read ({reason(error)}); correct the path or its permissions"
-
-
-def _name_problem(path: Path, name: str) -> str | None:
-    """Why a name is none that every library takes: OpenCV ends the process over such a one."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return f"the name {name} is not UTF-8 text; rename it"
-    return None
-
-
-def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> str | None:
-    """Why no file can be written at `path`, which the user wrote as `written`."""
-    name = show(written)
-    if not written.strip():
-        return "the path is empty; give the path of a file"
-    if problem := _name_problem(path, name):
-        return problem
-    if suffixes and path.suffix.lower() not in suffixes:
-        return f"{name} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}"
-    if str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
-        # An actor's standard output is the log.
-        return f"{name} is another file in every process; give one (tools.subscribe --json prints)"
-    try:
-        if not path.parent.is_dir():
-            return f"{name} lies in a folder that does not exist ({path.parent}); make it first"
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            return f"the folder of {name} cannot be written ({path.parent}); give another"
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            return f"{name} is a folder; give a file in it"
-        if stat.S_ISFIFO(status.st_mode):
-            return f"{name} is no ordinary file; give one"
-        writable = os.access(path, os.W_OK)
-        return None if writable else f"{name} exists and cannot be written; give another file"
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        return f"{name} cannot be written ({reason(error)}); give another file"
-
-
-def model_problem(path: Path, written: str, runtime: str) -> str | None:
-    """Why the file is no model for the runtime; judged by its first bytes, cheaply."""
-    if problem := file_problem(path, written):
-        return problem
-    with path.open("rb") as file:
-        start = file.read(4)
-    name = show(written)
-    if runtime in ("rknn", "simulator"):
-        return None if start == b"RKNN" else f"{name} is no .rknn file; convert the model again"
-    if start == b"RKNN":
-        return f'{name} is an .rknn file and runtime "{runtime}" reads .onnx; give the .onnx'
-    # Protobuf: field 1 (ir_version) as a varint comes first in every .onnx.
-    return None if start[0] == 0x08 else f"{name} is no ONNX model; export the model again"
-
-
-def labels_problem(path: Path, written: str) -> str | None:
-    """Why the file is no list of class names, one a line."""
-    if problem := file_problem(path, written):
-        return problem
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_LONGEST_LABELS)
-    except UnicodeDecodeError:
-        return f"{show(written)} is no text file; give one with a class name a line"
-    return None if text.strip() else f"{show(written)} holds no name; write a class name a line"
-
-
-def _sibling(path: Path) -> str:
-    try:
-        # Two names of one suffix are alike already, so more than usual is asked of them.
-        meant = nearest(path.name, [other.name for other in path.parent.iterdir()], cutoff=0.75)
-    except OSError:
-        meant = None
-    return f"did you mean {show(meant)}?" if meant else "correct the path"
-
-
-def reason(error: Exception) -> str:
-    """Why the system refuses a path, without its number and the path again."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return "no file can have this name" if isinstance(error, ValueError) else str(error)

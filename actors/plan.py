@@ -77,10 +77,7 @@ class Plan:
         if stage.source is not None:
             return None
         info = self.sources[stream]
-        model = self.models[stage.model].size
-        for size in info.sizes:
-            plan(stage.view, size, model)  # ValueError before the run, not in it
-        return len(plan(stage.view, (info.width, info.height), model))
+        return len(plan(stage.view, (info.width, info.height), self.models[stage.model].size))
 
     def jobs(self, stream: str) -> int:
         """Jobs a frame of that stream, as far as they are known; crops count as one."""
@@ -240,6 +237,7 @@ class Plan:
             fps=self.sources[name].fps,
             frame_limit=self.frame_limit,
             wait_for_subscriber=self.topology.results.wait_for_subscriber,
+            workers=tuple(worker.name for worker in self.workers),
         )
 
     def _merger(self, layout: Layout, bind: str) -> MergerSettings:
@@ -314,7 +312,7 @@ def make(
     models: Mapping[str, ModelSettings],
     frame_limit: int | None = None,
 ) -> Plan:
-    """The plan for a sound topology."""
+    """The plan for a sound topology; ValueError where a view does not fit a frame size."""
     order = list(topology.stages)
     stages = tuple(
         StageSettings(
@@ -327,6 +325,10 @@ def make(
         )
         for name, stage in topology.stages.items()
     )
+    for stage in stages:
+        if stage.source is None:
+            for size in sorted({size for info in sources.values() for size in info.sizes}):
+                plan(stage.view, size, models[stage.model].size)
     workers = []
     first = 0
     used = {stage.model for stage in stages}

@@ -89,6 +89,7 @@ class CaptureSettings(RoleSettings):
     fps: float | None
     frame_limit: int | None
     wait_for_subscriber: bool
+    workers: tuple[str, ...]
 
 
 @dataclass(frozen=True)

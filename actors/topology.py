@@ -27,15 +27,14 @@ from actors.faults import (
     Fault,
     Place,
     TopologyError,
-    apply_overrides,
     at,
     dotted,
     explain,
     position,
-    read_toml,
     show,
 )
 from actors.sources import Ask
+from actors.toml_file import apply_overrides, read_toml
 
 __all__ = ["Fault", "Merge", "Model", "Render", "Results", "Run", "Stage", "Stream", "Topology"]
 __all__ += ["TopologyError", "Worker", "load", "source_kind"]

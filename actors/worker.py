@@ -60,7 +60,7 @@ class Worker(Actor):
         self.lock = threading.Lock()
         self.busy_until_ns = 0
         self.recent_ns = {
-            name: deque([0], maxlen=_RECENT * settings.contexts) for name in settings.models
+            name: deque[int](maxlen=_RECENT * settings.contexts) for name in settings.models
         }
         """How long the last runs of each model took."""
         self.has_computed = False
@@ -129,10 +129,12 @@ class Worker(Actor):
             while True:
                 self.jobs.get_nowait()
 
-    def limit_ns(self, model: str) -> int:
-        """How long a run of a model may take before it counts as hung."""
+    def hung(self, model: str, took_ns: int) -> bool:
+        """Whether a run of a model has taken too long, measured by the last ones."""
+        if took_ns < _SHORTEST_LIMIT_NS:
+            return False
         with self.lock:
-            return max(_SHORTEST_LIMIT_NS, 10 * max(self.recent_ns[model]))
+            return took_ns >= 10 * max(self.recent_ns[model])
 
     def account(self, model: str, span: tuple[int, int]) -> None:
         """Add a run to the core's busy time; contexts overlap, the core is busy once."""
@@ -174,8 +176,8 @@ class Context(threading.Thread):
         since, model = self.worker.record.computing_since(self.index), self._running
         if since == 0 or not model:
             return True
-        silent = self._silence.observe(now, since, os.getpid(), self.native_id or 0)
-        return silent < self.worker.limit_ns(model)
+        took = self._silence.observe(now, since, os.getpid(), self.native_id or 0)
+        return not self.worker.hung(model, took)
 
     def run(self) -> None:
         try:

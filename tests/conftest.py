@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from actors.sources import quieten
 from tests.publishing import Publisher
 from tools import scene
 
@@ -18,6 +19,9 @@ from tools import scene
 if settings.get_current_profile_name() == "default":
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
+
+# FFmpeg's level is read when a process opens its first video, whichever test does that.
+quieten()
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.sources import Source, quieten
+from actors.sources import Source
 
 WIDTH, HEIGHT, BITS = 96, 64, 12
 FRAME_BYTES = WIDTH * HEIGHT * 3
@@ -36,7 +36,6 @@ def number_of(image: NDArray[np.uint8]) -> int:
 
 def encode(path: Path, frames: int, fourcc: str = "mp4v", fps: float = 25.0) -> Path:
     """mp4v has a key frame every twelve frames; MJPG has nothing else."""
-    quieten()  # FFmpeg's level is read once, when a process opens its first video
     code = cv2.VideoWriter.fourcc(*fourcc)
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, (WIDTH, HEIGHT))
     assert writer.isOpened()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 from actors.client import End, Result
 from tools.census import leftovers as leftovers
 from tools.census import processes_of as processes_of
-from tools.lab import Lab
+from tools.lab import ROOT, Lab
 
 Record = dict[str, Any]
 
@@ -38,6 +40,12 @@ def workers(count: int, models: tuple[str, ...] = ("m",)) -> str:
     return "".join(
         _table(f"workers.npu{core}", core=core, models=list(models)) for core in range(count)
     )
+
+
+def cascade(video: Path) -> str:
+    """A video, looped at its own rate, whole frames and tiles on three instant workers."""
+    stages = stage("large", "frame") + stage("small", "tiles")
+    return stream(video, loop=True, pace="realtime") + instant() + stages + workers(3)
 
 
 def table(name: str, **keys: Any) -> str:
@@ -73,6 +81,19 @@ def run(topology: str, *options: str) -> tuple[dict[str, list[Record]], dict[str
         records, ends = collect(lab)
         assert lab.wait(20) == 0, lab.stderr
     return records, ends
+
+
+def launch_again(lab: Lab, *options: str) -> subprocess.CompletedProcess[str]:
+    """`launch` once more, with a Lab's topology and run directories."""
+    return subprocess.run(
+        [sys.executable, "-m", "actors.launch", str(lab.topology), *options],
+        cwd=ROOT,
+        env=lab.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def essence(records: list[Record]) -> list[Record]:

@@ -23,14 +23,7 @@ Disturb = Callable[[Lab], None]
 
 @pytest.fixture(scope="module")
 def topology(scene_video: Path) -> str:
-    """120 frames at 30 a second from a looped video, six tiles each, three instant workers."""
-    return (
-        runs.stream(scene_video, loop=True, pace="realtime")
-        + runs.instant()
-        + runs.stage("large", "frame")
-        + runs.stage("small", "tiles")
-        + runs.workers(3)
-    )
+    return runs.cascade(scene_video)
 
 
 @pytest.fixture(scope="module")
@@ -158,17 +151,8 @@ def test_killed_supervisor_takes_everybody_with_it(topology: str) -> None:
         lab.process.wait()
         assert [p for p in runs.leftovers(lab, processes, 1.0) if p.startswith("process")] == []
         # The folder it left does not keep the next run of that name from starting.
-        again = subprocess.run(
-            [
-                *(sys.executable, "-m", "actors.launch", str(lab.topology), "--frames", "3"),
-                *("--set", "results.wait_for_subscriber=false"),
-            ],
-            cwd=ROOT,
-            env=lab.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        again = runs.launch_again(
+            lab, "--frames", "3", "--set", "results.wait_for_subscriber=false"
         )
         assert again.returncode == 0, again.stderr
         assert "cam0: 3 frames" in again.stderr
@@ -197,15 +181,7 @@ def test_a_signal_at_any_moment_ends_the_run_and_leaves_nothing(
 def test_second_run_of_a_name_is_refused(topology: str) -> None:
     with Lab(topology) as lab:
         lab.wait_until_running()
-        second = subprocess.run(
-            [sys.executable, "-m", "actors.launch", str(lab.topology)],
-            cwd=ROOT,
-            env=lab.environment,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        second = runs.launch_again(lab)
         assert second.returncode in (1, 2)
         assert "lab" in second.stderr.splitlines()[-1]
         assert len(second.stderr.splitlines()) == 1

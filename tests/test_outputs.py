@@ -7,8 +7,6 @@ import os
 import resource
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +20,7 @@ from actors.system.control_block import ControlBlock, Layout, StreamRecord
 from actors.vision.parts import joined, part, parts
 from actors.vision.video import VideoFile
 from tests import runs
-from tools.lab import ROOT, Lab, pids
+from tools.lab import Lab, pids
 
 
 def _topology(video: Path) -> str:
@@ -153,18 +151,7 @@ def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
     # A run of this name is on already: what lies there may be its.
     with Lab(_topology(scene_video)) as lab:
         lab.wait_until_running()
-        again = subprocess.run(
-            [
-                *(sys.executable, "-m", "actors.launch", str(lab.topology), *options),
-                *("--set", "results.bind=tcp://127.0.0.1:*"),
-            ],
-            cwd=ROOT,
-            env=lab.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        again = runs.launch_again(lab, *options, "--set", "results.bind=tcp://127.0.0.1:*")
     assert again.returncode == 1, again.stderr
     assert {path.read_text() for path in (video, part(video, 1), log)} == {
         '{"stream":"cam0","seq":99}\n'

@@ -15,7 +15,7 @@ from tests import runs
 from tools.lab import Lab, pids
 
 FRAMES, BAD = 30, 5
-# A hang is noticed in 2 s and comes twice; 30 s would be a limit of the program's.
+# A hang is noticed in 2 s and comes twice.
 LONGEST_GAP_S = 20.0
 SIZE = (128, 96)
 

@@ -22,26 +22,15 @@ FRAMES = 120
 PAUSE_S = 3.0
 
 
-@pytest.fixture(scope="module")
-def topology(scene_video: Path) -> str:
-    return (
-        runs.stream(scene_video, loop=True, pace="realtime")
-        + runs.instant()
-        + runs.stage("large", "frame")
-        + runs.stage("small", "tiles")
-        + runs.workers(3)
-    )
-
-
 def _restarts(lab: Lab) -> dict[str, int]:
     return {actor["name"]: actor["restarts"] for actor in lab.status()["actors"]}
 
 
-def test_pause_of_the_whole_machine_is_no_hang(topology: str) -> None:
+def test_pause_of_the_whole_machine_is_no_hang(scene_video: Path) -> None:
     """As a container that is paused, or a virtual machine: all stop, the supervisor wakes first."""
     records: list[runs.Record] = []
     paused = False
-    with Lab(topology, "--frames", str(FRAMES)) as lab:
+    with Lab(runs.cascade(scene_video), "--frames", str(FRAMES)) as lab:
         for message in runs.messages(lab):
             if isinstance(message, End):
                 break

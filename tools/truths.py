@@ -21,7 +21,8 @@ from typing import Annotated, Any, Protocol, TypeVar
 import numpy as np
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from actors.faults import dotted, file_problem
+from actors.faults import dotted
+from actors.file_faults import file_problem
 from actors.sources import kind_of
 from actors.sources.images import list_images
 from actors.topology import source_kind

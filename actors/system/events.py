@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from actors.system.control import Request
+
+_SECOND = 1_000_000_000
 _KEPT = 1000
 
 
@@ -53,3 +56,25 @@ class Events:
     def after(self, id_: int) -> list[dict[str, Any]]:
         """The events that came after that id, oldest first."""
         return [asdict(event) for event in self._events if event.id > id_]
+
+
+class Listeners:
+    """The requests that wait for events: answered when one comes, or empty after a second."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._waiting: list[tuple[int, int, Request]] = []
+
+    def begin(self, request: Request, now: int) -> None:
+        after = request.content.get("after")
+        self._waiting.append((after if isinstance(after, int) else 0, now, request))
+
+    def turn(self, now: int) -> None:
+        still_waiting = []
+        for after, since, request in self._waiting:
+            events = self._events.after(after)
+            if events or now - since > _SECOND:
+                request.succeed(events=events)
+            else:
+                still_waiting.append((after, since, request))
+        self._waiting = still_waiting

@@ -23,7 +23,7 @@ from actors.system import child as states
 from actors.system.child import ActorPlan, Child, cause_of, describe_exit
 from actors.system.control import ControlServer, Request
 from actors.system.control_block import ControlBlock
-from actors.system.events import Events
+from actors.system.events import Events, Listeners
 from actors.system.linux import children_of, is_stopped, now_ns
 from actors.system.mailbox import Inbox, Outbox, Peers
 from actors.system.messages import Down, Drain, Glance, Message, Note, Ready, Stop, Up
@@ -80,7 +80,7 @@ class Supervisor:
         self._deadline_ns = 0
         self._hurried = False
         self._restarts = Restarts(self)
-        self._waiting_for_events: list[tuple[int, int, Request]] = []
+        self._listeners = Listeners(self.events)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context = context
         self._peers = Peers()
@@ -122,7 +122,7 @@ class Supervisor:
         for child in self.children.values():
             self._check(child, now)
         self._restarts.turn(now)
-        self._answer_event_waiters(now)
+        self._listeners.turn(now)
         self._move_on(now)
         return readable
 
@@ -387,18 +387,6 @@ class Supervisor:
         elif command == "restart":
             self._restarts.begin(request, now_ns())
         elif command == "events":
-            after = request.content.get("after")
-            after = after if isinstance(after, int) else 0
-            self._waiting_for_events.append((after, now_ns(), request))
+            self._listeners.begin(request, now_ns())
         else:
             request.fail(f"no command named {command!r}; there are status, stop, restart, events")
-
-    def _answer_event_waiters(self, now: int) -> None:
-        still_waiting = []
-        for after, since, request in self._waiting_for_events:
-            events = self.events.after(after)
-            if events or now - since > _SECOND:
-                request.succeed(events=events)
-            else:
-                still_waiting.append((after, since, request))
-        self._waiting_for_events = still_waiting

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from actors.faults import file_problem, model_problem
+from actors.file_faults import file_problem, model_problem
 from actors.runtimes import ComputeError, ModelFile, RuntimeSpec, Tensor, inspect, open_runtime
 from actors.vision.cutting import Image
 from actors.vision.heads import HeadDescription, UnknownHeadError, build, convention, identify
