@@ -21,16 +21,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.settings import MERGER, TILER, CaptureSettings
-from actors.sources import Source, SourceError, open_live, open_source
+from actors.dataflow.messages import Drain, End, Frame, Message
+from actors.dataflow.settings import MERGER, TILER, CaptureSettings
+from actors.sources.contract import Source, SourceError
 from actors.sources.live import LiveSource
+from actors.sources.opening import open_live, open_source
 from actors.sources.pace import Pace
 from actors.system.actor import Actor, ActorError
 from actors.system.control_block import FILLING, FREE, IN_FLIGHT, SlotRecord
+from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
 from actors.system.memory import Pool
-from actors.system.messages import Drain, End, Frame, Message
-from actors.system.nursery import Spec
 
 _OPEN_SECONDS = 55.0
 # An image of 400 megapixels takes 4 s to decode on a PC, and a disk may have to wake up.
@@ -44,7 +45,7 @@ def main(spec: Spec) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class CapturedFrame:
     """What a slot was filled with."""
 
     seq: int
@@ -158,7 +159,7 @@ class Capture(Actor):
         slot.state = FILLING
         slot.generation += 1
 
-    def send(self, slot: SlotRecord, frame: Filled) -> None:
+    def send(self, slot: SlotRecord, frame: CapturedFrame) -> None:
         """The slot is filled: send its frame on its way."""
         slot.seq = frame.seq
         slot.previous = self.stream.last_seq
@@ -224,7 +225,7 @@ class FileCapture(Capture):
             opening = partial(
                 open_source, settings.source, start=start, loop=settings.loop, ask=settings.ask
             )
-            self.source = self.patiently(opening, _OPEN_SECONDS, "opening the source")
+            self.source = self.run_with_heartbeat(opening, _OPEN_SECONDS, "opening the source")
         except SourceError as error:
             raise ActorError(str(error)) from None
         self._unreadable_before = self.stream.unreadable
@@ -248,7 +249,7 @@ class FileCapture(Capture):
             return
         self._due = None
         self.begin(slot)
-        self.record.patience_ns = now_ns() + _READ_NS
+        self.record.slow_step_until_ns = now_ns() + _READ_NS
         try:
             source_frame = self.source.position()
             size = self.source.read(self.pixels_of(slot))
@@ -256,14 +257,14 @@ class FileCapture(Capture):
             slot.state = FREE
             raise ActorError(str(error)) from None
         finally:
-            self.record.patience_ns = 0
+            self.record.slow_step_until_ns = 0
         self._report_unreadable()
         if size is None:
             slot.state = FREE
             self.end_of_source()
             return
         seq = self.stream.last_seq + 1
-        self.send(slot, Filled(seq, source_frame, size, now_ns(), time.time_ns()))
+        self.send(slot, CapturedFrame(seq, source_frame, size, now_ns(), time.time_ns()))
 
     def _due_ns(self) -> int:
         """When the next frame is to be read; asked only while a slot is free for it."""
@@ -355,7 +356,7 @@ class LiveCapture(Capture):
         # The drops before this frame first: what is in the counters has had its number.
         self._count_source(source)
         seq = self._first_seq + taken.number
-        frame = Filled(seq, seq, taken.size, taken.received_ns, taken.received_real_ns)
+        frame = CapturedFrame(seq, seq, taken.size, taken.received_ns, taken.received_real_ns)
         self.send(slot, frame)
 
     def _count_source(self, source: LiveSource) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import zmq
 
-from actors.system.curve import CurveError, present
+from actors.system.keys import KeysError, present
 
 VERSION = 1
 """Of the records; it changes when a key changes its meaning."""
@@ -133,7 +133,7 @@ class Subscriber:
             if keys is not None:
                 present(self._socket, keys)
             self._socket.connect(endpoint)
-        except CurveError as error:
+        except KeysError as error:
             self.close()
             raise ResultError(str(error)) from None
         except zmq.ZMQError as error:

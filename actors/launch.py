@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(argv)
     # What is needed to run takes a good part of a second to import.
-    from actors.run import launch
+    from actors.launcher.launcher import launch
 
     return launch(_found(options.topology), options.set, options.frames, check=options.check)
 
@@ -51,7 +51,7 @@ def _found(path: Path) -> Path:
     """The topology's file: the package's, and told so, where the usual one is not here."""
     if path != Path(_USUAL) or path.exists():
         return path
-    from actors.builtin import TOPOLOGY
+    from actors.config.packaged import TOPOLOGY
 
     print(f"launch: there is no {_USUAL} here; this is the demo of {TOPOLOGY}", file=sys.stderr)
     return TOPOLOGY

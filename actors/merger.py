@@ -24,28 +24,28 @@ import numpy.typing as npt
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from actors.assembly import Assembled, Assembly
-from actors.records import Records, Rows
-from actors.resultlog import ResultLog
-from actors.settings import COLUMNS, MERGER, RENDERER, TILER, MergerSettings
-from actors.system import curve
-from actors.system.actor import SUPERVISOR, Actor, ActorError
-from actors.system.linux import now_ns
-from actors.system.messages import (
+from actors.dataflow.messages import (
     Answer,
     Begin,
     Expect,
     Frame,
-    Glance,
     Message,
     Missing,
     Published,
     Result,
     Sent,
+    StreamSummary,
 )
-from actors.system.nursery import Spec
-from actors.vision.edges import unyielding
+from actors.dataflow.published_record import Records, Rows
+from actors.dataflow.reorder import ReadyFrame, ReorderBuffer
+from actors.dataflow.settings import COLUMNS, MERGER, RENDERER, TILER, MergerSettings
+from actors.outputs.result_log import ResultLog
+from actors.system import keys as curve
+from actors.system.actor import SUPERVISOR, Actor, ActorError
+from actors.system.fork_server import Spec
+from actors.system.linux import now_ns
 from actors.vision.merging import merge_groups
+from actors.vision.truncation import suppress_truncated
 
 # A subscriber that falls this far behind loses results; its reader sees the gap in `seq`.
 _HIGH_WATER = 10_000
@@ -105,7 +105,7 @@ class Merger(Actor):
         if self.settings.curve is not None:
             try:
                 self._guard = curve.serve(self.context, self.results, self.settings.curve)
-            except curve.CurveError as error:
+            except curve.KeysError as error:
                 raise ActorError(f"{error}; change results.curve") from None
         try:
             self.results.bind(self.settings.bind)
@@ -152,10 +152,10 @@ class Merger(Actor):
             if stream is None:
                 return
             if isinstance(message, Missing):
-                stream.assembly.missing(message.seq, message.stage, message.index, message.reason)
+                stream.reorder.missing(message.seq, message.stage, message.index, message.reason)
             elif self._sensible(message):
                 rows = np.frombuffer(message.rows, np.float32).reshape(-1, COLUMNS)
-                stream.assembly.answer(message.seq, message.stage, message.index, rows)
+                stream.reorder.answer(message.seq, message.stage, message.index, rows)
 
     def _sensible(self, answer: Answer) -> bool:
         """Whether an answer is of a stage and of classes that there are, and its boxes finite."""
@@ -177,7 +177,7 @@ class Merger(Actor):
             stream.settle_in_time(now_ns())
             if self._await_until_ns == 0:
                 stream.work()
-        self.record.queued = sum(stream.assembly.waiting() for stream in self.streams.values())
+        self.record.queued = sum(stream.reorder.waiting() for stream in self.streams.values())
 
     def _notice_subscribers(self) -> None:
         """Count subscriptions as they come and go."""
@@ -225,8 +225,8 @@ class Merger(Actor):
             stages.append(np.full(len(rows), stage))
         rows, of_stage = np.concatenate(parts), np.concatenate(stages)
         classes = self._class_ids[of_stage, rows[:, 5].astype(np.int64)]
-        if self.settings.cut_boxes == "yield":
-            stay = unyielding(rows[:, :4], classes, rows[:, 6] > 0)
+        if self.settings.truncated == "suppress":
+            stay = suppress_truncated(rows[:, :4], classes, rows[:, 6] > 0)
             rows, of_stage, classes = rows[stay], of_stage[stay], classes[stay]
         boxes, scores, classes, chosen = merge_groups(
             rows[:, :4],
@@ -254,7 +254,7 @@ class Stream:
             # A merger may have been killed when it had noted the one and not yet the other.
             self.record.finished_seq = self.record.published_seq
         cursor = self.record.finished_seq
-        self.assembly: Assembly[Frame, Rows] = Assembly(
+        self.reorder: ReorderBuffer[Frame, Rows] = ReorderBuffer(
             self.record.published_seq, cursor, len(merger.control.slots[name])
         )
         self.held: dict[int, Result] = {}
@@ -267,7 +267,7 @@ class Stream:
 
     def expect(self, message: Expect) -> None:
         frame = message.frame
-        if not self.assembly.expect(frame.seq, frame.previous, frame, message.tiles):
+        if not self.reorder.expect(frame.seq, frame.previous, frame, message.tiles):
             # It is out, and the renderer has it or will: the tiler may forget it.
             self.merger.outbox.send(TILER, Published(self.name, frame.seq))
 
@@ -275,8 +275,8 @@ class Stream:
         """Let out what is whole, forget what is rendered, end what is over."""
         finished = self.record.finished_seq
         # A renderer that has outlived the merger still draws what that had sent it.
-        self.assembly.finished(finished)
-        while self._unsettled is None and (assembled := next(self.assembly.leave(), None)):
+        self.reorder.finished(finished)
+        while self._unsettled is None and (assembled := next(self.reorder.leave(), None)):
             self._let_out(assembled)
         for seq in [seq for seq in self.held if seq <= finished]:
             del self.held[seq]
@@ -294,7 +294,7 @@ class Stream:
 
     # ------------------------------------------------------------ out
 
-    def _let_out(self, assembled: Assembled[Frame, Rows]) -> None:
+    def _let_out(self, assembled: ReadyFrame[Frame, Rows]) -> None:
         """Publish a frame, or only hand it to the renderer again."""
         rows, stages = self.merger.merge(assembled.answers)
         result = Result(assembled.info, not assembled.missing, rows.tobytes())
@@ -353,7 +353,8 @@ class Stream:
         if now - self._told_ns >= _TELL_NS:
             self._told_ns = now
             rows = np.frombuffer(result.rows, np.float32).reshape(-1, COLUMNS - 1)
-            self.merger.outbox.send(SUPERVISOR, Glance(self.name, self._records.glance(rows)))
+            summary = StreamSummary(self.name, self._records.summary(rows))
+            self.merger.outbox.send(SUPERVISOR, summary)
 
     def _note_latency(self) -> None:
         if self.record.published % _EVERY == 0 or len(self._latencies_us) < _EVERY:

@@ -19,16 +19,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from actors.settings import MERGER, RendererSettings
+from actors.dataflow.messages import Message, Rendered, Result
+from actors.dataflow.settings import MERGER, RendererSettings
+from actors.outputs.video import VideoFile
 from actors.system.actor import Actor
 from actors.system.control_block import StreamRecord
+from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
 from actors.system.memory import Pool
-from actors.system.messages import Message, Rendered, Result
-from actors.system.nursery import Spec
 from actors.vision.drawing import banner, draw
 from actors.vision.tiling import Size, Tile, plan
-from actors.vision.video import VideoFile
 
 _Found = TypeVar("_Found")
 _RATE_OVER = 30
@@ -36,7 +36,7 @@ _RATE_OVER = 30
 _PATIENCE_S = 600.0
 
 
-class Patiently(Protocol):
+class RunWithHeartbeat(Protocol):
     """Actor.patiently."""
 
     def __call__(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found: ...
@@ -53,16 +53,16 @@ class Renderer(Actor):
     def __init__(self, spec: Spec, settings: RendererSettings) -> None:
         super().__init__(spec)
         self.settings = settings
-        self.films: dict[str, Film] = {}
+        self.films: dict[str, FrameWriter] = {}
 
     def open(self) -> None:
         cv2.setNumThreads(1)
         for stream, slots in self.control.slots.items():
             pool = Pool(self.fds[f"frames.{stream}"], len(slots), write=False)
             pixels = [np.frombuffer(pool[i], np.uint8) for i in range(len(pool))]
-            painter = Painter(self.settings, pixels)
+            painter = Annotator(self.settings, pixels)
             record = self.control.streams[stream]
-            film = Film(stream, record, painter, self.patiently)
+            film = FrameWriter(stream, record, painter, self.run_with_heartbeat)
             film.open_file(self.settings.video[stream], self.settings.fps[stream])
             self.films[stream] = film
 
@@ -90,17 +90,21 @@ class Renderer(Actor):
             film.close()
             self._tell(film)
 
-    def _tell(self, film: Film) -> None:
+    def _tell(self, film: FrameWriter) -> None:
         if film.trouble:
             self.note("error", film.trouble, "broken_output")
             film.trouble = ""
 
 
-class Film:
+class FrameWriter:
     """One stream's frames on their way into its video."""
 
     def __init__(
-        self, stream: str, record: StreamRecord, painter: Painter, patiently: Patiently
+        self,
+        stream: str,
+        record: StreamRecord,
+        painter: Annotator,
+        run_with_heartbeat: RunWithHeartbeat,
     ) -> None:
         """`patiently` does what may take long while the actor's heart goes on beating."""
         self.stream = stream
@@ -109,7 +113,7 @@ class Film:
         self.queue: deque[Result] = deque()
         self.trouble = ""
         """Why the file cannot be written any more, once, to be told."""
-        self._patiently = patiently
+        self._run_with_heartbeat = run_with_heartbeat
         self._newest = record.finished_seq
         """The last frame that was taken; whatever comes again is known."""
         self._added: deque[int] = deque()
@@ -125,7 +129,7 @@ class Film:
         if self.record.broken:
             return
         try:
-            self._file = self._patiently(
+            self._file = self._run_with_heartbeat(
                 lambda: VideoFile(path, fps), _PATIENCE_S, f"looking into {path}"
             )
             # A frame that reached the file before its writer could say so is not added again.
@@ -164,7 +168,7 @@ class Film:
         self._end()
         if self._file is not None and self.record.end_seq >= 0:
             try:
-                self._patiently(self._file.join, _PATIENCE_S, f"joining {self._file.path}")
+                self._run_with_heartbeat(self._file.join, _PATIENCE_S, f"joining {self._file.path}")
             except OSError as error:
                 # Every frame is there all the same.
                 self.trouble = f"{self._file.path} stays in parts: {error.strerror or error}"
@@ -204,7 +208,7 @@ class Film:
         self.trouble = f"{path} is broken after frame {self.record.finished_seq}: {reason}"
 
 
-class Painter:
+class Annotator:
     """Draws results into copies of one stream's frames."""
 
     def __init__(self, settings: RendererSettings, pixels: Sequence[npt.NDArray[np.uint8]]) -> None:

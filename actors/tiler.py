@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from actors.ledger import Assign, FrameKey, GiveUp, JobKey, Ledger
-from actors.settings import COLUMNS, MERGER, ModelSettings, StageSettings, TilerSettings
+from actors.dataflow.dispatch import Assign, Dispatch, FrameKey, GiveUp, JobKey
+from actors.dataflow.messages import Down, Expect, Finished, Frame, Job, Message, Missing, Published
+from actors.dataflow.settings import COLUMNS, MERGER, ModelSettings, StageSettings, TilerSettings
 from actors.system.actor import Actor
+from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
 from actors.system.memory import Pool
-from actors.system.messages import Down, Expect, Finished, Frame, Job, Message, Missing, Published
-from actors.system.nursery import Spec
 from actors.vision.cutting import Cutter
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Size, Tile, plan, plan_crops
@@ -58,7 +58,7 @@ class Tiler(Actor):
         self.stages = settings.stages
         self.models: list[ModelSettings] = [settings.models[s.model] for s in self.stages]
         # Ids must differ from those of an earlier incarnation, whose jobs workers may still end.
-        self.ledger = Ledger(len(self.stages), settings.workers, spec.incarnation << 32)
+        self.dispatch = Dispatch(len(self.stages), settings.workers, spec.incarnation << 32)
         self.frames: dict[FrameKey, _Frame] = {}
         self.echoed = frozenset(
             other for stage in self.stages for other in (stage.source, stage.condition)
@@ -81,18 +81,18 @@ class Tiler(Actor):
 
     def on_up(self, name: str) -> None:
         if name in self.settings.workers:
-            self.ledger.worker_up(name)
+            self.dispatch.worker_up(name)
         elif name == MERGER:
-            self.ledger.renew()
+            self.dispatch.renew()
             for frame in self.frames.values():
                 self._expect(frame)
 
     def on_down(self, down: Down) -> None:
         if down.name in self.settings.workers:
-            lost = self.ledger.jobs_of(down.name)
+            lost = self.dispatch.jobs_of(down.name)
             if lost:
                 self.lost[down.name] = (now_ns(), len(lost), lost)
-            self._give_up(self.ledger.worker_down(down.name, down.cause, down.suspects))
+            self._give_up(self.dispatch.worker_down(down.name, down.cause, down.suspects))
 
     def on_message(self, message: Message) -> None:
         if isinstance(message, Frame):
@@ -113,14 +113,14 @@ class Tiler(Actor):
         frame = _Frame(message, self._plan((message.width, message.height)))
         self.frames[key] = frame
         tiles = {i: len(part) for i, part in enumerate(frame.tiles) if part is not None}
-        self.ledger.frame(*key, tiles)
+        self.dispatch.frame(*key, tiles)
         self._expect(frame)
 
     def _on_finished(self, message: Finished) -> None:
         """A credit came back; perhaps another stage can begin."""
         if message.worker not in self.settings.workers:
             return
-        job, given_up = self.ledger.finished(message.worker, message.id, message.error)
+        job, given_up = self.dispatch.finished(message.worker, message.id, message.error)
         if message.error:
             self.log.debug("%s: %s", message.worker, message.error)
         self._give_up(given_up)
@@ -142,16 +142,16 @@ class Tiler(Actor):
             self._forget(key)
         merger = self.peers.incarnation(MERGER)
         if merger:
-            for action in self.ledger.assign():
+            for action in self.dispatch.assign():
                 self._send(action, merger)
         self._report_recoveries()
-        self.record.queued = self.ledger.waiting()
-        self.record.leased = sum(self.ledger.held(name) for name in self.settings.workers)
+        self.record.queued = self.dispatch.waiting()
+        self.record.leased = sum(self.dispatch.held(name) for name in self.settings.workers)
 
     def _report_recoveries(self) -> None:
         """Say when others have finished what a dead worker had."""
         for worker, (since, count, keys) in list(self.lost.items()):
-            still_open = [key for key in keys if self.ledger.open(key)]
+            still_open = [key for key in keys if self.dispatch.open(key)]
             self.lost[worker] = (since, count, still_open)
             if not still_open:
                 del self.lost[worker]
@@ -221,12 +221,12 @@ class Tiler(Actor):
             for index, stage in enumerate(self.stages):
                 needs = [other for other in (stage.source, stage.condition) if other is not None]
                 if frame.tiles[index] is not None or not all(
-                    self.ledger.stage_done(*key, other) for other in needs
+                    self.dispatch.stage_done(*key, other) for other in needs
                 ):
                     continue
                 tiles = self._dependent_tiles(frame, index, size)
                 frame.tiles[index] = tiles
-                self.ledger.expand(*key, index, len(tiles))
+                self.dispatch.expand(*key, index, len(tiles))
                 changed = expanded = True
         if expanded:
             self._expect(frame)
@@ -257,7 +257,7 @@ class Tiler(Actor):
 
     def _forget(self, key: FrameKey) -> None:
         if self.frames.pop(key, None) is not None:
-            self.ledger.published(*key)
+            self.dispatch.published(*key)
             self.record.done += 1
 
 

@@ -21,18 +21,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import ComputeError, Runtime, RuntimeSpec, open_runtime
-from actors.settings import COLUMNS, MERGER, TILER, ModelSettings, WorkerSettings
+from actors.dataflow.messages import Answer, Down, Finished, Job, Message
+from actors.dataflow.settings import COLUMNS, MERGER, TILER, ModelSettings, WorkerSettings
+from actors.runtimes.contract import ComputeError, Runtime, RuntimeSpec
+from actors.runtimes.registry import open_runtime
 from actors.system.actor import Actor, ActorError
+from actors.system.fork_server import Spec
+from actors.system.hang_detector import HangDetector
 from actors.system.linux import now_ns
 from actors.system.memory import Pool
-from actors.system.messages import Answer, Down, Finished, Job, Message
-from actors.system.nursery import Spec
-from actors.system.silence import Silence
-from actors.vision.edges import cut_by_edge
 from actors.vision.heads import Decoder, build
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Tile, to_frame
+from actors.vision.truncation import truncated_by_tile
 
 # How long an answer may wait to hear of a tiler and a merger that the job's sender knows to be up.
 # A credit that is not sent because the tiler seems to be down would be lost for good.
@@ -168,7 +169,7 @@ class Context(threading.Thread):
         self.failure = ""
         self._models: dict[str, _Model] = {}
         self._outbox = worker.new_outbox()
-        self._silence = Silence()
+        self._silence = HangDetector()
         self._running = ""
 
     def goes_on(self, now: int) -> bool:
@@ -269,5 +270,5 @@ class Context(threading.Thread):
         found = np.empty((len(rows), COLUMNS), np.float32)
         found[:, :4] = to_frame(rows[:, :4], tile, frame)
         found[:, 4:6] = rows[:, 4:]
-        found[:, 6] = cut_by_edge(found[:, :4], tile, frame)
+        found[:, 6] = truncated_by_tile(found[:, :4], tile, frame)
         return found

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from actors.sources import quieten
-from tests.publishing import Publisher
+from actors.sources.opening import quieten
+from tests.support.publishing import Publisher
 from tools import scene
 
 # A busy machine is no fault of a test's: no deadline for an example. In CI hypothesis has its own

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from actors.client import End, Result, ResultError, Subscriber, results
-from tests.publishing import HANDBAG, PERSON, Publisher, det, end
+from tests.support.publishing import HANDBAG, PERSON, Publisher, det, end
 
 
 def exchange(

@@ -29,14 +29,14 @@ class Held:
 
 
 def take(lab: Lab) -> dict[str, Held]:
-    """What the actors hold, by name, and the supervisor and the nursery."""
+    """What the actors hold, by name, and the supervisor and the fork server."""
     assert lab.process is not None
     processes = pids(lab.status())
     actors = set(processes.values())
     processes["supervisor"] = lab.process.pid
     for child in psutil.Process(lab.process.pid).children():
         if child.pid not in actors:
-            # The nursery, by its title; anything else, a zombie too, should not be there.
+            # The fork server, by its title; anything else, a zombie too, should not be there.
             title = Path(f"/proc/{child.pid}/cmdline").read_bytes().strip(b"\0").decode()
             processes[title.removeprefix("tritile: ") or f"nameless {child.pid}"] = child.pid
     held = {}

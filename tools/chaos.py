@@ -26,9 +26,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.draft import source_kind
-from actors.system.control import ControlError
-from actors.topology import Topology, TopologyError, load
+from actors.config.partial import source_kind
+from actors.config.topology import Topology, TopologyError, load
+from actors.system.control_socket import ControlError
 from tools import scene
 from tools.board.lab import BoardLab
 from tools.delays import MEASURES, Spread

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.system.control import ControlError
+from actors.system.control_socket import ControlError
 from tools.delays import Act
 from tools.lab import Lab, LabError
 

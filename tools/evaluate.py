@@ -31,8 +31,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from actors.file_faults import output_problem
-from actors.topology import Topology, TopologyError, load, source_kind
+from actors.config.file_errors import output_problem
+from actors.config.topology import Topology, TopologyError, load, source_kind
 from tools.evaluation import Asked, Scored, as_json, plot, show
 from tools.lab import LabError
 from tools.scoring import COCO_SIZES, coco_map, judge

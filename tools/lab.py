@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from actors.client import End, Result, Subscriber
-from actors.system.control import SOCKET, ControlError, request
+from actors.system.control_socket import SOCKET, ControlError, request
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 60.0

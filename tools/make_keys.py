@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.system.curve import CurveError, make
+from actors.system.keys import KeysError, make
 
 _EXAMPLE = """\
 example:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{options.name!r} is no name for a subscriber; use letters and digits")
     try:
         client = make(options.folder, options.name)
-    except (CurveError, OSError) as error:
+    except (KeysError, OSError) as error:
         print(f"make_keys: {error}", file=sys.stderr)
         return 2
     print(f"{options.folder / 'server'}: stays with the publisher (results.curve)")

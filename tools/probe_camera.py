@@ -19,10 +19,12 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from actors.sources import SourceError, quieten, v4l2
+from actors.sources import v4l2
 from actors.sources.camera import look_up, open_mode, read_back
+from actors.sources.contract import SourceError
 from actors.sources.feed import Feed
 from actors.sources.live import measure
+from actors.sources.opening import quieten
 from actors.sources.v4l2 import Device, Mode
 
 _SLOW = 0.9

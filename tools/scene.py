@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from actors.sources.scene import Scene
-from actors.sources.scene_shapes import LABELS
+from actors.scene.scene import Scene
+from actors.scene.shapes import LABELS
 from actors.vision.drawing import banner, draw
 from actors.vision.tiling import View, plan
 

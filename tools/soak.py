@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.client import Result
-from actors.system.control import ControlError
-from actors.topology import TopologyError, load, source_kind
+from actors.config.topology import TopologyError, load, source_kind
+from actors.system.control_socket import ControlError
 from tools.lab import Lab, LabError, pids
 
 WANTED_GROWTH = 0.02

@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 
 from actors.client import End, Result
-from actors.system.control import ControlError
-from actors.topology import Topology
+from actors.config.topology import Topology
+from actors.system.control_socket import ControlError
 from tools import census
 from tools.compare import Compared, Comparison, Reference
 from tools.delays import Act, Delays, crashes_ns, measure

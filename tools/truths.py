@@ -21,11 +21,11 @@ from typing import Annotated, Any, Protocol, TypeVar
 import numpy as np
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from actors.faults import dotted
-from actors.file_faults import file_problem
-from actors.sources import kind_of
+from actors.config.errors import dotted
+from actors.config.file_errors import file_problem
+from actors.config.topology import source_kind
+from actors.sources.classify import kind_of
 from actors.sources.images import list_images
-from actors.topology import source_kind
 from tools.scoring import Found, Targets, area
 
 Record = Mapping[str, Any]

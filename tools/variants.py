@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.client import End, Result
-from actors.topology import Topology
+from actors.config.topology import Topology
 from tools.lab import Lab, until_over
 from tools.scoring import Found, Targets
 from tools.truths import Truth, found, of_known_labels

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import ComputeError, RuntimeSpec, Tensor
+from actors.runtimes.contract import ComputeError, RuntimeSpec, Tensor
 from actors.runtimes.onnx import inspect_onnx
 
 CORE_BYTES = mmap.PAGESIZE

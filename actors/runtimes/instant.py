@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import ComputeError, RuntimeSpec, Tensor
+from actors.runtimes.contract import ComputeError, RuntimeSpec, Tensor
 
 LABELS = ("even", "odd")
 CANDIDATES = 8

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from actors.runtimes import ComputeError, ModelFile, RuntimeSpec, Tensor
+from actors.runtimes.contract import ComputeError, ModelFile, RuntimeSpec, Tensor
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import ComputeError, RuntimeSpec, Tensor
+from actors.runtimes.contract import ComputeError, RuntimeSpec, Tensor
 from actors.runtimes.rknn_file import CHIP_CORES, read
-from actors.runtimes.rknn_words import Words
+from actors.runtimes.vendor_log import VendorLog
 
 _COMPATIBLE = Path("/proc/device-tree/compatible")
 _PACKAGE = "rknn-toolkit-lite2"
@@ -52,7 +52,7 @@ class RknnRuntime:
                 f"{self._chip}; convert it for {self._chip}"
             )
         mask = core_mask(self._chip, spec.core)
-        self._words = Words()
+        self._words = VendorLog()
         self._lite: Any = None
         self._options: dict[str, Any] = {}
         # One at a time: what is written on the terminal meanwhile belongs to this context.

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from actors.runtimes import ComputeError
+from actors.runtimes.contract import ComputeError
 
 _VERSION = 1
 

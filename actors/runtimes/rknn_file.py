@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from actors.runtimes import ComputeError, ModelFile, Tensor, rknn_description
+from actors.runtimes import rknn_description
+from actors.runtimes.contract import ComputeError, ModelFile, Tensor
 
 CHIP_CORES: Mapping[str, int] = {
     "rk3588": 3,

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import ComputeError, ModelFile, RuntimeSpec, Tensor
+from actors.runtimes.contract import ComputeError, ModelFile, RuntimeSpec, Tensor
 from actors.runtimes.rknn_description import RknnDescription, kept_build_of, read
 from actors.runtimes.rknn_file import inspect_rknn
-from actors.runtimes.toolkit import Toolkit, environment, interpreter
+from actors.runtimes.toolkit.client import Toolkit, environment, interpreter
 
 _LONGEST_LOG = 10_000_000
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import cv2
 
-from actors.sources import Ask, SourceError, v4l2
+from actors.sources import v4l2
+from actors.sources.contract import SourceError, SourceRequest
 from actors.sources.feed import Feed
 from actors.sources.v4l2 import Device, Mode
 
@@ -29,7 +30,7 @@ _FEWEST_FPS = 15.0
 _WAIT = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "5")
 
 
-def connect(path: str, ask: Ask) -> Feed:
+def connect(path: str, ask: SourceRequest) -> Feed:
     """Opens the camera in the mode that fits `ask` best. SourceError when it cannot be used."""
     device = look_up(path)
     mode = choose(device.modes, ask)
@@ -79,7 +80,7 @@ def _others() -> str:
     return f"there are {', '.join(cameras)}" if cameras else "this machine has no camera plugged in"
 
 
-def choose(modes: Sequence[Mode], ask: Ask) -> Mode | None:
+def choose(modes: Sequence[Mode], ask: SourceRequest) -> Mode | None:
     """The mode to ask for; None when none can be decoded.
 
     What was asked comes first: the format, then the size (the nearest where it is not offered),
@@ -92,7 +93,7 @@ def choose(modes: Sequence[Mode], ask: Ask) -> Mode | None:
     return max(usable, key=lambda mode: _merits(mode, ask))
 
 
-def _merits(mode: Mode, ask: Ask) -> tuple[float, ...]:
+def _merits(mode: Mode, ask: SourceRequest) -> tuple[float, ...]:
     """What counts for a mode, in the order in which it counts."""
     width, height = mode.size
     area = width * height
@@ -140,7 +141,7 @@ def read_back(capture: cv2.VideoCapture) -> Mode:
     return Mode(code.to_bytes(4, "little", signed=code < 0).decode("latin-1"), size, rates)
 
 
-def difference(ask: Ask, got: Mode, modes: Sequence[Mode]) -> str | None:
+def difference(ask: SourceRequest, got: Mode, modes: Sequence[Mode]) -> str | None:
     """What the camera gives instead of what was asked, and why, in one sentence; None: nothing."""
     size, offered = "{}x{}".format(*got.size), [m for m in modes if m.fourcc == got.fourcc]
     asked: list[str] = []

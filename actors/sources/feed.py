@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from actors.sources import SourceError, place
+from actors.sources.contract import SourceError, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,8 @@ import cv2
 import imagesize
 import numpy as np
 
-from actors.sources import IMAGE_SUFFIXES, SourceError, SourceInfo, place
+from actors.sources.classify import IMAGE_SUFFIXES
+from actors.sources.contract import SourceError, SourceInfo, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.sources import SourceError, SourceInfo
+from actors.sources.contract import SourceError, SourceInfo
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -52,7 +52,7 @@ Connect = Callable[[], Connection]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class LiveFrame:
     """A frame that was taken: its (width, height), and when it was received (both clocks).
 
     `number` counts the frames that have come since the source was made, from 0.
@@ -94,7 +94,7 @@ class LiveSource:
         # Touched now, since the first touch of new memory is what costs.
         self._front, self._back = (np.ones(frame_bytes, np.uint8) for _ in range(2))
         self._lock = threading.Lock()
-        self._newest: Taken | None = None
+        self._newest: LiveFrame | None = None
         self._newest_had_room = False
         self._room = False
         self._over = False
@@ -122,7 +122,7 @@ class LiveSource:
         with self._lock:
             self._room = free
 
-    def take(self, slot: NDArray[np.uint8]) -> Taken | None:
+    def take(self, slot: NDArray[np.uint8]) -> LiveFrame | None:
         """The newest frame, copied into `slot` (as for `Source.read`); None: taken already.
 
         Raises SourceError for what opening the source again cannot mend: a frame larger than the
@@ -182,7 +182,7 @@ class LiveSource:
                 size = connection.retrieve(self._back)
                 if size is not None:
                     good_ns = now
-                    self._arrived(Taken(size, self.received, now, real))
+                    self._arrived(LiveFrame(size, self.received, now, real))
                     continue
                 self.unreadable += 1
                 if now - good_ns > _STALL_NS:
@@ -196,7 +196,7 @@ class LiveSource:
         self._over = connection.ended
         self._lose(f"{self.name}: {why}")
 
-    def _arrived(self, frame: Taken) -> None:
+    def _arrived(self, frame: LiveFrame) -> None:
         """A frame is in the back buffer: make it the newest."""
         with self._lock:
             if self._newest is not None:

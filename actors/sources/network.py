@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import cv2
 
-from actors.sources import SourceError, shown
+from actors.sources.classify import shown
+from actors.sources.contract import SourceError
 from actors.sources.feed import Feed
 from actors.sources.pace import Pace
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.sources import Ask, SourceError, SourceInfo
-from actors.sources.scene import Scene
+from actors.scene.scene import Scene
+from actors.sources.contract import SourceError, SourceInfo, SourceRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ _SMALLEST, _LARGEST = 64, 8192
 class SyntheticSource:
     """Frames of one scene: see `actors.sources.Source` for the contract."""
 
-    def __init__(self, ask: Ask, *, start: int = 0) -> None:
+    def __init__(self, ask: SourceRequest, *, start: int = 0) -> None:
         """`ask` may name the size (1920x1080), the rate (30) and the seed (0).
 
         Drawing the ground takes a second at 1080p.
@@ -53,7 +53,7 @@ class SyntheticSource:
         self._scene = None
 
 
-def look(ask: Ask) -> SourceInfo:
+def look(ask: SourceRequest) -> SourceInfo:
     """What the scene will be, without drawing it. Raises SourceError for an impossible size."""
     width, height = size = ask.size or _SIZE
     if min(size) < _SMALLEST or max(size) > _LARGEST:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from actors.sources import SourceError, SourceInfo, place
+from actors.sources.contract import SourceError, SourceInfo, place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

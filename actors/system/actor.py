@@ -18,13 +18,13 @@ from typing import TypeVar
 
 import zmq
 
+from actors.dataflow.messages import Down, Message, Note, Ready, Stop, Up
 from actors.system import memory
-from actors.system.child import ENDED_CODE
+from actors.system.children import ENDED_CODE
 from actors.system.control_block import ControlBlock
+from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
 from actors.system.mailbox import Inbox, Outbox, Peers
-from actors.system.messages import Down, Message, Note, Ready, Stop, Up
-from actors.system.nursery import Spec
 
 SUPERVISOR = "supervisor"
 
@@ -124,7 +124,7 @@ class Actor:
         """Say that work goes on, where `open` takes longer than a turn of the loop may."""
         self.record.heartbeat_ns = now_ns()
 
-    def patiently(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found:
+    def run_with_heartbeat(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found:
         """Do something slow in `open` on a thread of its own while the heart goes on beating.
 
         ActorError when it takes more than `seconds`; what it raises is raised.

@@ -75,7 +75,7 @@ class ActorRecord(Record):
     incarnation = Word()
     heartbeat_ns = Word()
     """CLOCK_MONOTONIC of the last turn of the actor's loop; 0 until it is ready."""
-    patience_ns = Word()
+    slow_step_until_ns = Word()
     """Until when the loop may stand still (CLOCK_MONOTONIC), because one step takes long; or 0."""
     done = Word()
     """Frames, or jobs (workers), finished over all incarnations."""

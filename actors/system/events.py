@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from actors.system.control import Request
+from actors.system.control_socket import Request
 
 _SECOND = 1_000_000_000
 _KEPT = 1000

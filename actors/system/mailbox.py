@@ -21,8 +21,8 @@ from pathlib import Path
 
 import zmq
 
-from actors.system.messages import LARGEST, Message, MessageError, decode, encode
-from actors.system.rundir import endpoint
+from actors.dataflow.messages import LARGEST, Message, MessageError, decode, encode
+from actors.system.run_directory import endpoint
 
 # Every flow is paced by credits that are far below this; it bounds what a fault could pile up.
 _HIGH_WATER = 1000

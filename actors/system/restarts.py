@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.system import child as states
-from actors.system.child import Child
-from actors.system.control import Request
+from actors.system import children as states
+from actors.system.children import Child
+from actors.system.control_socket import Request
 
 if TYPE_CHECKING:
     from actors.system.supervisor import Supervisor
@@ -76,7 +76,7 @@ class Restarts:
             return True
         waited = now - restart.begun_ns
         if child.state == states.STOPPING and waited > _STOP_NS:
-            self._supervisor.condemn(child, "hang", "did not stop when asked to")
+            self._supervisor.kill_unresponsive(child, "hang", "did not stop when asked to")
         if waited > _RUNNING_NS:
             restart.request.fail(f"{child.name} is still {child.state} after {waited / 1e9:.0f} s")
             return True

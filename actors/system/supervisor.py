@@ -19,15 +19,15 @@ from typing import Any
 
 import zmq
 
-from actors.system import child as states
-from actors.system.child import ActorPlan, Child, cause_of, describe_exit
-from actors.system.control import ControlServer, Request
+from actors.dataflow.messages import Down, Drain, Message, Note, Ready, Stop, StreamSummary, Up
+from actors.system import children as states
+from actors.system.children import ActorPlan, Child, cause_of, describe_exit
 from actors.system.control_block import ControlBlock
+from actors.system.control_socket import ControlServer, Request
 from actors.system.events import Events, Listeners
+from actors.system.fork_server import ForkServer, ForkServerError, Spec
 from actors.system.linux import children_of, is_stopped, now_ns
 from actors.system.mailbox import Inbox, Outbox, Peers
-from actors.system.messages import Down, Drain, Glance, Message, Note, Ready, Stop, Up
-from actors.system.nursery import Nursery, NurseryError, Spec
 from actors.system.restarts import Restarts
 
 _SECOND = 1_000_000_000
@@ -58,12 +58,12 @@ class Supervisor:
         self,
         run: str,
         rundir: Path,
-        nursery: Nursery,
+        fork_server: ForkServer,
         plans: Sequence[ActorPlan],
         control: ControlBlock,
-        cannot_go_on: Callable[[Mapping[str, str]], str | None],
+        fatal_reason: Callable[[Mapping[str, str]], str | None],
     ) -> None:
-        """`cannot_go_on` gets the failed actors' last errors: why the run is over, or None."""
+        """`fatal_reason` gets the failed actors' last errors: why the run is over, or None."""
         self.run = run
         self.rundir = rundir
         self.control = control
@@ -72,11 +72,11 @@ class Supervisor:
         self.phase = RUNNING
         self.failure: str | None = None
         self.status: Callable[[], dict[str, Any]] = dict
-        self.glances: dict[str, str] = {}
+        self.summaries: dict[str, str] = {}
         """What each stream's newest frame shows, in some words."""
-        self._nursery = nursery
-        self._cannot_go_on = cannot_go_on
-        self._nursery_losses = 0
+        self._fork_server = fork_server
+        self._cannot_go_on = fatal_reason
+        self._fork_server_losses = 0
         self._deadline_ns = 0
         self._hurried = False
         self._restarts = Restarts(self)
@@ -203,11 +203,11 @@ class Supervisor:
         """Fork the actor under a new incarnation."""
         now = now_ns()
         child.incarnation += 1
-        child.condemned = None
+        child.kill_cause = None
         child.ready_ns = 0
         record = self.control.actors[child.name]
         record.incarnation = child.incarnation
-        record.heartbeat_ns = record.patience_ns = 0
+        record.heartbeat_ns = record.slow_step_until_ns = 0
         for context in range(4):
             record.computing(context, 0, 0)
         child.done_at_start = record.done
@@ -224,27 +224,27 @@ class Supervisor:
             self._token,
         )
         try:
-            child.pid = self._nursery.fork(spec)
-        except NurseryError as error:
-            self._nursery_lost(child, str(error))
+            child.pid = self._fork_server.fork(spec)
+        except ForkServerError as error:
+            self._fork_server_lost(child, str(error))
             return
-        self._nursery_losses = 0
+        self._fork_server_losses = 0
         child.pidfd = os.pidfd_open(child.pid)
         record.pid = child.pid
         self._poller.register(child.pidfd, zmq.POLLIN)
         child.enter(states.STARTING, now)
 
-    def _nursery_lost(self, child: Child, error: str) -> None:
-        """Start the nursery anew, and the actor that it failed to fork a moment later."""
-        self._nursery_losses += 1
-        if self._nursery_losses > _NURSERY_LOSSES:
+    def _fork_server_lost(self, child: Child, error: str) -> None:
+        """Start the fork server anew, and the actor that it failed to fork a moment later."""
+        self._fork_server_losses += 1
+        if self._fork_server_losses > _NURSERY_LOSSES:
             self.fail(error)
             return
         self.events.add("supervisor", "warning", "ended", f"{error}; started anew")
-        self._nursery.renew()
+        self._fork_server.renew()
         # It may have died between forking and saying so. That actor must not live beside its next
         # incarnation: it would take the inbox.
-        known = {other.pid for other in self.children.values()} | {self._nursery.process.pid}
+        known = {other.pid for other in self.children.values()} | {self._fork_server.process.pid}
         for pid in children_of(os.getpid()):
             if pid not in known:
                 os.kill(pid, signal.SIGKILL)
@@ -263,18 +263,20 @@ class Supervisor:
         """End an actor that was not ready in time, or whose heart has stopped."""
         silent = self._silent_ns(child, now)
         if child.state == states.STARTING and now - child.since_ns > _START_NS:
-            self.condemn(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
+            self.kill_unresponsive(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
         elif silent > _HANG_NS:
             stopped = is_stopped(child.pid)
-            if now < self.control.actors[child.name].patience_ns and not stopped:
+            if now < self.control.actors[child.name].slow_step_until_ns and not stopped:
                 return
             cause = "killed" if stopped else "hang"
-            self.condemn(child, cause, f"hung for {silent / 1e9:.1f} s while {child.state}")
+            self.kill_unresponsive(
+                child, cause, f"hung for {silent / 1e9:.1f} s while {child.state}"
+            )
 
-    def condemn(self, child: Child, cause: str, why: str) -> None:
+    def kill_unresponsive(self, child: Child, cause: str, why: str) -> None:
         """Kill an actor, and tell the others now that it is down: its work does not wait."""
-        if child.condemned is None and child.alive:
-            child.condemned = cause
+        if child.kill_cause is None and child.alive:
+            child.kill_cause = cause
             child.last_error = why
             self.events.add(child.name, "error", "hung", f"{why}; killed")
             self._tell_down(child, cause)
@@ -286,7 +288,7 @@ class Supervisor:
         code = child.reap()
         now = now_ns()
         asked = child.state == states.STOPPING
-        if child.condemned is None:
+        if child.kill_cause is None:
             cause = "stopped" if asked else cause_of(code)
             self._tell_down(child, cause)
         if code == states.ENDED_CODE:
@@ -295,7 +297,7 @@ class Supervisor:
         elif self.phase == STOPPING:
             child.enter(states.ENDED, now)
         else:
-            if child.condemned is None:
+            if child.kill_cause is None:
                 if not asked and (child.last_error is None or code < 0):
                     child.last_error = describe_exit(code)
                 level = "info" if asked and code == 0 else "warning"
@@ -307,7 +309,7 @@ class Supervisor:
         # Who has nothing to do, a camera being away, has not failed for that.
         lived = child.ready_ns > 0 and now - child.ready_ns >= _LIVED_NS
         worked = self.control.actors[child.name].done > child.done_at_start
-        killed = (child.condemned or cause_of(code)) == "killed"
+        killed = (child.kill_cause or cause_of(code)) == "killed"
         delay = child.policy.died(asked or lived or worked, killed)
         child.restarts += 1
         if delay is not None:
@@ -342,7 +344,7 @@ class Supervisor:
             child = self.children.get(message.name)
             if child is None or message.incarnation != child.incarnation:
                 return
-            if child.state == states.STARTING and child.condemned is None:
+            if child.state == states.STARTING and child.kill_cause is None:
                 self._ready(child)
         elif isinstance(message, Note):
             child = self.children.get(message.name)
@@ -353,8 +355,8 @@ class Supervisor:
                     worker.policy.excuse()
             level = "error" if message.level == "fatal" else message.level
             self.events.add(message.name, level, message.kind, message.text)
-        elif isinstance(message, Glance) and message.stream in self.control.streams:
-            self.glances[message.stream] = message.text
+        elif isinstance(message, StreamSummary) and message.stream in self.control.streams:
+            self.summaries[message.stream] = message.text
 
     def _ready(self, child: Child) -> None:
         child.ready_ns = now_ns()

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.runtimes import RuntimeSpec, inspect, open_runtime
+from actors.runtimes.contract import RuntimeSpec
 from actors.runtimes.emulated import CORE_BYTES, EmulatedCore
+from actors.runtimes.registry import inspect, open_runtime
 from tools import standin
 
 MS = 1_000_000

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from actors.runtimes import ComputeError, RuntimeSpec, inspect, open_runtime
+from actors.runtimes.contract import ComputeError, RuntimeSpec
+from actors.runtimes.registry import inspect, open_runtime
 
 FLOAT, HALF, BYTE, INT = (
     TensorProto.FLOAT,

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtimes import ComputeError, RuntimeSpec, kinds, open_runtime, rknn, rknn_words
+from actors.runtimes import rknn, vendor_log
+from actors.runtimes.contract import ComputeError, RuntimeSpec
+from actors.runtimes.registry import kinds, open_runtime
 from actors.runtimes.rknn import board_chip, core_mask
-from actors.runtimes.rknn_words import Words
+from actors.runtimes.vendor_log import VendorLog
 from tools.board.model import Model, write
 
 _UNUSED = (0.0, 0.0, 0.0)
@@ -131,9 +133,9 @@ SAID = {
 def test_words_become_a_sentence(
     kind: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rknn_words, "_DEVICE", "/nowhere/renderD129")
+    monkeypatch.setattr(vendor_log, "_DEVICE", "/nowhere/renderD129")
     text, told = SAID[kind]
-    with Words() as words:
+    with VendorLog() as words:
         os.write(2, text.encode())
     sentence = str(words.failure("it failed"))
     assert sentence.startswith(told)
@@ -146,9 +148,9 @@ def test_a_forbidden_device_names_the_groups(
 ) -> None:
     device = tmp_path / "renderD129"
     device.touch()
-    monkeypatch.setattr(rknn_words, "_DEVICE", str(device))
+    monkeypatch.setattr(vendor_log, "_DEVICE", str(device))
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with Words() as words:
+    with VendorLog() as words:
         os.write(2, SAID["driver"][0].encode())
     assert str(words.failure("it failed")).endswith(
         f"this user may not use {device}: add them to the groups render and video"
@@ -156,7 +158,7 @@ def test_a_forbidden_device_names_the_groups(
 
 
 def test_versions_are_kept_and_others_lines_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
-    with Words() as words:
+    with VendorLog() as words:
         os.write(1, b"I RKNN: [1:2] RKNN Runtime Information, librknnrt version: 2.3.2 (429f97)\n")
         os.write(2, b"npu0: a line of ours\n")
         os.write(2, b"I RKNN: [1:2] RKNN Driver Information, version: 0.9.8\n")
@@ -170,7 +172,7 @@ def test_the_packages_log_is_heard_by_the_thread_it_belongs_to(
 ) -> None:
     logger = logging.getLogger("acuityLogger")
     logger.addHandler(logging.StreamHandler(sys.stderr))
-    one, other = Words(), Words()
+    one, other = VendorLog(), VendorLog()
     one.attach()
     other.attach()
     other._thread = -1

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.runtimes import ComputeError, inspect
+from actors.runtimes.contract import ComputeError
+from actors.runtimes.registry import inspect
 from actors.runtimes.rknn_file import RknnFile, read
 from actors.vision.heads import HeadDescription, identify
 from tools.board.model import Model, encode

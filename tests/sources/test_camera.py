@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.sources import Ask, SourceError, inspect
 from actors.sources.camera import choose, difference
+from actors.sources.contract import SourceError, SourceRequest
+from actors.sources.opening import inspect
 from actors.sources.v4l2 import Mode
 from tests.conftest import ROOT
-from tests.streams import FakeCamera
+from tests.support.streams import FakeCamera
 
 
 def modes(table: str) -> list[Mode]:
@@ -52,64 +53,66 @@ NO_RATES = modes("MJPG 1280 720\nMJPG 1920 1080\nYUYV 1920 1080")
     ("table", "ask", "chosen"),
     [
         # Nothing asked: MJPG, 16:9, up to 1080p.
-        (WEBCAM, Ask(), "MJPG 1920 1080"),
-        (NO_RATES, Ask(), "MJPG 1920 1080"),
+        (WEBCAM, SourceRequest(), "MJPG 1920 1080"),
+        (NO_RATES, SourceRequest(), "MJPG 1920 1080"),
         # The largest raw one would be 5 frames/s.
-        (RAW_ONLY, Ask(), "YUYV 640 360"),
-        (BOARD_PORT, Ask(), "NV12 1920 1080"),
-        (STILL_CAMERA, Ask(), "MJPG 2592 1944"),
+        (RAW_ONLY, SourceRequest(), "YUYV 640 360"),
+        (BOARD_PORT, SourceRequest(), "NV12 1920 1080"),
+        (STILL_CAMERA, SourceRequest(), "MJPG 2592 1944"),
         # A rate: the largest that has it.
-        (WEBCAM, Ask(fps=30), "MJPG 1920 1080"),
-        (WEBCAM, Ask(fps=60), "MJPG 1280 720"),
-        (RAW_ONLY, Ask(fps=10), "YUYV 1280 720"),
+        (WEBCAM, SourceRequest(fps=30), "MJPG 1920 1080"),
+        (WEBCAM, SourceRequest(fps=60), "MJPG 1280 720"),
+        (RAW_ONLY, SourceRequest(fps=10), "YUYV 1280 720"),
         # A size: in the format that is quick enough there.
-        (WEBCAM, Ask(size=(1920, 1080)), "MJPG 1920 1080"),
-        (WEBCAM, Ask(size=(2304, 1536)), "YUYV 2304 1536"),
-        (WEBCAM, Ask(size=(1300, 700)), "MJPG 1280 720"),
-        (RAW_ONLY, Ask(size=(1920, 1080), fps=30), "YUYV 1920 1080"),
+        (WEBCAM, SourceRequest(size=(1920, 1080)), "MJPG 1920 1080"),
+        (WEBCAM, SourceRequest(size=(2304, 1536)), "YUYV 2304 1536"),
+        (WEBCAM, SourceRequest(size=(1300, 700)), "MJPG 1280 720"),
+        (RAW_ONLY, SourceRequest(size=(1920, 1080), fps=30), "YUYV 1920 1080"),
         # A format: wherever it leads.
-        (WEBCAM, Ask(fourcc="YUYV"), "YUYV 640 480"),
-        (WEBCAM, Ask(fourcc="YUYV", size=(1920, 1080), fps=30), "YUYV 1920 1080"),
-        (WEBCAM, Ask(fourcc="H264"), "MJPG 1920 1080"),
-        (WEBCAM, Ask(fourcc="NV12", size=(640, 480)), "MJPG 640 480"),
+        (WEBCAM, SourceRequest(fourcc="YUYV"), "YUYV 640 480"),
+        (WEBCAM, SourceRequest(fourcc="YUYV", size=(1920, 1080), fps=30), "YUYV 1920 1080"),
+        (WEBCAM, SourceRequest(fourcc="H264"), "MJPG 1920 1080"),
+        (WEBCAM, SourceRequest(fourcc="NV12", size=(640, 480)), "MJPG 640 480"),
     ],
 )
-def test_choice(table: list[Mode], ask: Ask, chosen: str) -> None:
+def test_choice(table: list[Mode], ask: SourceRequest, chosen: str) -> None:
     mode = choose(table, ask)
     assert mode is not None
     assert f"{mode.fourcc} {mode.size[0]} {mode.size[1]}" == chosen
 
 
 def test_no_choice_without_a_format_that_can_be_decoded() -> None:
-    assert choose([], Ask()) is None
-    assert choose(modes("H264 1920 1080 30\nZ16 640 480 30"), Ask()) is None
+    assert choose([], SourceRequest()) is None
+    assert choose(modes("H264 1920 1080 30\nZ16 640 480 30"), SourceRequest()) is None
 
 
 @pytest.mark.parametrize(
     ("table", "ask", "got", "told"),
     [
-        (WEBCAM, Ask(), "MJPG 1920 1080 30", None),
-        (WEBCAM, Ask((1920, 1080), 30, "MJPG"), "MJPG 1920 1080 30", None),
-        (WEBCAM, Ask(fps=29.97), "MJPG 1920 1080 30", None),
-        (modes("MJPG 1920 1080 15 5"), Ask((1920, 1080), 30), "MJPG 1920 1080 15",
+        (WEBCAM, SourceRequest(), "MJPG 1920 1080 30", None),
+        (WEBCAM, SourceRequest((1920, 1080), 30, "MJPG"), "MJPG 1920 1080 30", None),
+        (WEBCAM, SourceRequest(fps=29.97), "MJPG 1920 1080 30", None),
+        (modes("MJPG 1920 1080 15 5"), SourceRequest((1920, 1080), 30), "MJPG 1920 1080 15",
          "asked for 30 fps, the camera gives 15: its 1920x1080 MJPG mode ends there"),
-        (WEBCAM, Ask((1920, 1080), 30, "YUYV"), "YUYV 1920 1080 5",
+        (WEBCAM, SourceRequest((1920, 1080), 30, "YUYV"), "YUYV 1920 1080 5",
          "asked for 30 fps, the camera gives 5: its 1920x1080 YUYV mode ends there"),
-        (modes("MJPG 640 480 30 15"), Ask(fps=20), "MJPG 640 480 15",
+        (modes("MJPG 640 480 30 15"), SourceRequest(fps=20), "MJPG 640 480 15",
          "asked for 20 fps, the camera gives 15: its 640x480 MJPG mode offers 30, 15"),
-        (WEBCAM, Ask(size=(1300, 700)), "MJPG 1280 720 60",
+        (WEBCAM, SourceRequest(size=(1300, 700)), "MJPG 1280 720 60",
          "asked for 1300x700, the camera gives 1280x720: it has no such size in MJPG"),
-        (WEBCAM, Ask(fourcc="H264"), "MJPG 1920 1080 30",
+        (WEBCAM, SourceRequest(fourcc="H264"), "MJPG 1920 1080 30",
          "asked for H264, the camera gives MJPG: H264 cannot be decoded here"),
-        (RAW_ONLY, Ask((1920, 1080), 30, "MJPG"), "YUYV 1920 1080 5",
+        (RAW_ONLY, SourceRequest((1920, 1080), 30, "MJPG"), "YUYV 1920 1080 5",
          "asked for MJPG at 30 fps, the camera gives YUYV at 5 fps: it has no MJPG and its "
          "1920x1080 YUYV mode ends there"),
         # What a driver does for no reason that can be told is told without one.
-        (WEBCAM, Ask(fourcc="YUYV"), "MJPG 640 480 30", "asked for YUYV, the camera gives MJPG"),
-        (NO_RATES, Ask(fps=60), "MJPG 1920 1080 30", "asked for 60 fps, the camera gives 30"),
+        (WEBCAM, SourceRequest(fourcc="YUYV"), "MJPG 640 480 30",
+         "asked for YUYV, the camera gives MJPG"),
+        (NO_RATES, SourceRequest(fps=60), "MJPG 1920 1080 30",
+         "asked for 60 fps, the camera gives 30"),
     ],
 )  # fmt: skip
-def test_difference(table: list[Mode], ask: Ask, got: str, told: str | None) -> None:
+def test_difference(table: list[Mode], ask: SourceRequest, got: str, told: str | None) -> None:
     assert difference(ask, modes(got)[0], table) == told
 
 
@@ -128,7 +131,7 @@ def camera(tmp_path: Path) -> FakeCamera:
     return FakeCamera(tmp_path, CAMERA)
 
 
-def seen(camera: FakeCamera, ask: Ask) -> str:
+def seen(camera: FakeCamera, ask: SourceRequest) -> str:
     """What `inspect` says of the camera, or its error, in a process that can see it."""
     program = (
         "from actors.sources import *\n"
@@ -151,23 +154,23 @@ def _python(camera: FakeCamera, *arguments: str) -> subprocess.CompletedProcess[
 
 
 def test_camera_states_its_size_and_rate(camera: FakeCamera) -> None:
-    found = seen(camera, Ask())
+    found = seen(camera, SourceRequest())
     assert "width=1920, height=1080, frame_bytes=6220800, fps=15.0, frames=None, live=True" in found
     assert "remarks=()" in found
 
 
 def test_difference_is_told_from_what_the_driver_answered(camera: FakeCamera) -> None:
-    found = seen(camera, Ask(size=(1920, 1080), fps=30))
+    found = seen(camera, SourceRequest(size=(1920, 1080), fps=30))
     assert (
         "'/dev/video77: asked for 30 fps, the camera gives 15: its 1920x1080 MJPG mode ends there'"
         in found
     )
-    assert "width=640, height=480" in seen(camera, Ask(size=(640, 480), fourcc="YUYV"))
+    assert "width=640, height=480" in seen(camera, SourceRequest(size=(640, 480), fourcc="YUYV"))
 
 
 def test_camera_that_is_slower_than_it_states(camera: FakeCamera) -> None:
     camera.set_rate(8)
-    found = seen(camera, Ask())
+    found = seen(camera, SourceRequest())
     assert "it states 15 frames/s, and " in found
     fps = float(found.partition("fps=")[2].partition(",")[0])
     assert 6.5 < fps < 8.5
@@ -175,7 +178,7 @@ def test_camera_that_is_slower_than_it_states(camera: FakeCamera) -> None:
 
 def test_missing_camera(camera: FakeCamera) -> None:
     camera.unplug()
-    assert seen(camera, Ask()).startswith("/dev/video77: no such camera; ")
+    assert seen(camera, SourceRequest()).startswith("/dev/video77: no such camera; ")
 
 
 def test_device_that_is_no_camera() -> None:

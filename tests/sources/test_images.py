@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.sources import Source, SourceError, SourceInfo, inspect, open_source
+from actors.sources.contract import Source, SourceError, SourceInfo
 from actors.sources.images import list_images
+from actors.sources.opening import inspect, open_source
 
 Frames = list[tuple[int, NDArray[np.uint8]]]
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.sources import SourceError, live
-from actors.sources.live import LiveSource, Taken, look
+from actors.sources import live
+from actors.sources.contract import SourceError
+from actors.sources.live import LiveFrame, LiveSource, look
 
 SIZE = (8, 4)
 BYTES = 8 * 4 * 3
@@ -79,7 +80,7 @@ class World:
         self.connections.put(connection)
         return connection
 
-    def take(self) -> Taken:
+    def take(self) -> LiveFrame:
         taken = self.source.take(self.slot)
         assert taken is not None
         return taken

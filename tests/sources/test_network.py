@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from actors.sources import Ask, SourceError, inspect, kind_of, open_live, shown
-from actors.sources.live import LiveSource, Taken
-from tests.streams import JpegServer, RtspServer, free_port
+from actors.sources.classify import kind_of, shown
+from actors.sources.contract import SourceError, SourceRequest
+from actors.sources.live import LiveFrame, LiveSource
+from actors.sources.opening import inspect, open_live
+from tests.support.streams import JpegServer, RtspServer, free_port
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def web(scene_video: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     server.server_close()
 
 
-def take(source: LiveSource, slot: np.ndarray, seconds: float = 10.0) -> Taken:  # type: ignore[type-arg]
+def take(source: LiveSource, slot: np.ndarray, seconds: float = 10.0) -> LiveFrame:  # type: ignore[type-arg]
     deadline = time.monotonic() + seconds
     while True:
         taken = source.take(slot)
@@ -87,7 +89,7 @@ def test_options_for_ffmpeg_do_not_outlive_the_opening(jpegs: JpegServer) -> Non
 
 def test_stream_that_ends_and_comes_back(jpegs: JpegServer) -> None:
     slot = np.zeros(640 * 360 * 3, np.uint8)
-    source = open_live(jpegs.url, Ask(), slot.nbytes, lambda: None)
+    source = open_live(jpegs.url, SourceRequest(), slot.nbytes, lambda: None)
     source.start()
     try:
         first = take(source, slot)
@@ -115,7 +117,7 @@ def test_stream_that_ends_and_comes_back(jpegs: JpegServer) -> None:
 
 def test_recording_from_a_web_server_comes_at_its_own_rate_and_ends(web: str) -> None:
     slot = np.zeros(320 * 180 * 3, np.uint8)
-    source = open_live(f"{web}video.mkv", Ask(), slot.nbytes, lambda: None)
+    source = open_live(f"{web}video.mkv", SourceRequest(), slot.nbytes, lambda: None)
     source.room(True)
     began = time.monotonic()
     source.start()

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.sources import Ask, SourceError, SourceInfo, inspect, open_source
-from actors.sources.scene import Scene
-from actors.sources.scene_layout import HEADINGS
-from actors.sources.scene_shapes import LABELS, LARGE, bounds, outline
-from actors.sources.scene_world import Placed, World
-from tests import runs
+from actors.scene.layout import HEADINGS
+from actors.scene.scene import Scene
+from actors.scene.shapes import LABELS, LARGE, bounds, outline
+from actors.scene.world import Placed, World
+from actors.sources.contract import SourceError, SourceInfo, SourceRequest
+from actors.sources.opening import inspect, open_source
+from tests.support import runs
 from tools.lab import Lab, pids
 
 SIZE = (640, 360)
@@ -154,14 +155,14 @@ def test_every_size_has_its_truth(size: tuple[int, int]) -> None:
 
 def test_the_truth_needs_no_opencv() -> None:
     code = (
-        "import sys; from actors.sources.scene_world import World; "
+        "import sys; from actors.scene.world import World; "
         "World((1920, 1080), 0).truth(7); sys.exit('cv2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_source_goes_on_for_ever_and_anywhere(scene: Scene) -> None:
-    ask = Ask(size=SIZE, fps=12.5, seed=7)
+    ask = SourceRequest(size=SIZE, fps=12.5, seed=7)
     info = inspect("synthetic", ask)
     assert info == SourceInfo(640, 360, 640 * 360 * 3, 12.5, None, False, (SIZE,))
     slot = np.zeros(info.frame_bytes + 9, np.uint8)
@@ -185,8 +186,8 @@ def test_the_source_left_to_itself() -> None:
 
 def test_sources_that_cannot_be() -> None:
     with pytest.raises(SourceError, match=r"synthetic: a scene of 63x640 .* from 64x64 to 8192"):
-        inspect("synthetic", Ask(size=(63, 640)))
-    source = open_source("synthetic", ask=Ask(size=SIZE))
+        inspect("synthetic", SourceRequest(size=(63, 640)))
+    source = open_source("synthetic", ask=SourceRequest(size=SIZE))
     with pytest.raises(SourceError, match="takes 691200 bytes and the frame slot has 100"):
         source.read(np.zeros(100, np.uint8))
     assert source.position() == 1

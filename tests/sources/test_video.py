@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.sources import SourceError, SourceInfo, inspect, open_source, video
-from tests.footage import (
+from actors.sources import video
+from actors.sources.contract import SourceError, SourceInfo
+from actors.sources.opening import inspect, open_source
+from tests.support.footage import (
     FRAME_BYTES,
     chunks,
     encode,

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from actors.system.mailbox import Inbox, Outbox, Peers
-from actors.system.messages import (
+from actors.dataflow.messages import (
     LARGEST,
     Answer,
     Begin,
@@ -21,7 +20,8 @@ from actors.system.messages import (
     Stop,
     encode,
 )
-from actors.system.rundir import endpoint
+from actors.system.mailbox import Inbox, Outbox, Peers
+from actors.system.run_directory import endpoint
 
 Context = zmq.Context[zmq.Socket[bytes]]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from actors.runtimes import ComputeError
-from actors.runtimes.toolkit import Toolkit
+from actors.runtimes.contract import ComputeError
+from actors.runtimes.toolkit.client import Toolkit
 from tools.convert.dataset import COUNTS, Calibration
 from tools.convert.errors import ConvertError
 from tools.convert.recognition import Prepared

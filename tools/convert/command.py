@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 from rich.console import Console
 
-from actors.runtimes import ComputeError
+from actors.runtimes.contract import ComputeError
 from actors.runtimes.rknn_description import RknnDescription, kept_build_of, sha256, write
-from actors.runtimes.toolkit import Toolkit, environment, interpreter
+from actors.runtimes.toolkit.client import Toolkit, environment, interpreter
 from tools.convert import dataset
 from tools.convert import environment as environments
 from tools.convert.builds import Bench, Built, Choice

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from actors.runtimes import ComputeError, RuntimeSpec, open_runtime
+from actors.runtimes.contract import ComputeError, RuntimeSpec
+from actors.runtimes.registry import open_runtime
 from tools.convert.builds import FLOAT, Bench, Built, Choice
 from tools.convert.errors import ConvertError
 from tools.convert.labelled import Drift, LabelledSet, Model, Run, detect, drift, score

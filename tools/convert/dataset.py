@@ -14,8 +14,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from actors.faults import nearest
-from actors.sources import SourceError
+from actors.config.errors import nearest
+from actors.sources.contract import SourceError
 from actors.sources.images import list_images
 from actors.vision.cutting import Cutter, Image
 from tools.convert.errors import ConvertError

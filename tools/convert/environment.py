@@ -15,8 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.runtimes import ComputeError
-from actors.runtimes.toolkit import VARIABLE, VERSION, Toolkit, environment
+from actors.runtimes.contract import ComputeError
+from actors.runtimes.toolkit.client import VARIABLE, VERSION, Toolkit, environment
 from tools.convert.errors import ConvertError
 from tools.convert.progress import say
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import Tensor
+from actors.runtimes.contract import Tensor
 from actors.sources.images import list_images
 from actors.vision.cutting import Cutter, Image
 from actors.vision.heads import HeadDescription, build

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, cast
 
-from actors.file_faults import labels_problem, output_problem
+from actors.config.file_errors import labels_problem, output_problem
 from actors.runtimes.rknn_file import CHIP_CORES
 from actors.vision.heads import HEADS
 from tools.convert.builds import ALGORITHMS, FLOAT, QUANTISED

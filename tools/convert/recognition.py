@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from actors.file_faults import file_problem, model_problem
-from actors.runtimes import ComputeError, ModelFile, RuntimeSpec, Tensor, inspect, open_runtime
+from actors.config.file_errors import file_problem, model_problem
+from actors.runtimes.contract import ComputeError, ModelFile, RuntimeSpec, Tensor
+from actors.runtimes.registry import inspect, open_runtime
 from actors.vision.cutting import Image
 from actors.vision.heads import HeadDescription, UnknownHeadError, build, convention, identify
 from tools.convert.errors import ConvertError

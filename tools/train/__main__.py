@@ -22,8 +22,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from actors.runtimes import ComputeError
-from actors.sources.scene import Scene
+from actors.runtimes.contract import ComputeError
+from actors.scene.scene import Scene
 from actors.vision.cutting import Cutter
 from actors.vision.tiling import View, plan
 from tools.train.data import FRAME, MODEL, SUBJECTS, TRAINING_SEEDS, Pool, Subject

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from actors.sources.scene import Scene
-from actors.sources.scene_shapes import LABELS, LARGE
-from actors.sources.scene_world import SEEN, Truth
+from actors.scene.scene import Scene
+from actors.scene.shapes import LABELS, LARGE
+from actors.scene.world import SEEN, Truth
 from actors.vision.cutting import Cutter
 from actors.vision.tiling import Tile, View, plan, to_model
 

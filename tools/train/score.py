@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes import RuntimeSpec
+from actors.runtimes.contract import RuntimeSpec
 from actors.runtimes.onnx import OnnxRuntime, inspect_onnx
-from actors.sources.scene import Scene
-from actors.sources.scene_world import Truth
+from actors.scene.scene import Scene
+from actors.scene.world import Truth
 from actors.vision.cutting import Cutter
-from actors.vision.edges import cut_by_edge, unyielding
 from actors.vision.heads import build, identify
 from actors.vision.merging import merge, nms_indices
 from actors.vision.tiling import Tile, View, plan, to_frame
+from actors.vision.truncation import suppress_truncated, truncated_by_tile
 from tools.train.data import FRAME, Subject
 
 Floats = npt.NDArray[np.float32]
@@ -48,7 +48,7 @@ class Detector:
         found = [self._look(frame, tile, size, conf) for tile in plan(view, size, self.size)]
         rows = np.concatenate(found)
         classes = rows[:, 5].astype(np.int64)
-        rows = rows[unyielding(rows[:, :4], classes, rows[:, 6] > 0)]
+        rows = rows[suppress_truncated(rows[:, :4], classes, rows[:, 6] > 0)]
         boxes, scores, kinds = merge(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))
         return np.column_stack((boxes, scores, kinds + self._first)).astype(np.float32)
 
@@ -60,7 +60,7 @@ class Detector:
         if len(rows) > 1:
             rows = rows[nms_indices(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))]
         boxes = to_frame(rows[:, :4], tile, size)
-        cut = cut_by_edge(boxes, tile, size)
+        cut = truncated_by_tile(boxes, tile, size)
         return np.column_stack((boxes, rows[:, 4:6], cut)).astype(np.float32)
 
 

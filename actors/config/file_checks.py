@@ -1,0 +1,220 @@
+"""What is checked of a topology against the world: what it reads, writes, and where it is heard.
+
+Each check is a function from a `Draft` to what it finds, as in `actors.config.checks`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+from actors.config.errors import Finding, Place, dotted, show
+from actors.config.file_errors import (
+    file_problem,
+    labels_problem,
+    model_problem,
+    output_problem,
+    reason,
+)
+from actors.config.partial import PartialConfig, source_kind
+from actors.outputs.video_files import of_streams
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+SERVER_KEY = "server.key_secret"
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
+
+
+# What can be asked of a source, by kind; a drawn scene has no end, so it needs no loop.
+_ASKED = {
+    "size": ("camera", "synthetic"),
+    "fps": ("camera", "synthetic"),
+    "fourcc": ("camera",),
+    "seed": ("synthetic",),
+    "pace": ("file", "folder", "glob", "synthetic"),
+    "loop": ("file", "folder", "glob"),
+}
+_CALLED = {"camera": "cameras", "synthetic": '"synthetic"', "file": "files"}
+
+
+def check_sources(draft: PartialConfig) -> Iterator[Finding]:
+    """What a stream reads is there, and is asked only for what it can give."""
+    for name, stream in draft.tables.streams.items():
+        place = ("streams", name, "source")
+        if not draft.sound(*place):
+            continue
+        if problem := _source_problem(stream.source, draft.written[place]):
+            yield place, problem
+        for asked, kinds in _ASKED.items():
+            if asked in stream.model_fields_set and source_kind(stream.source) not in kinds:
+                given = " and ".join(_CALLED[kind] for kind in kinds if kind in _CALLED)
+                yield ("streams", name, asked), f"{asked} goes with {given} only; remove it"
+
+
+def check_ground_truth(draft: PartialConfig) -> Iterator[Finding]:
+    """Only a drawn scene knows what is in it."""
+    streams = draft.tables.streams.values()
+    known = all(source_kind(stream.source) == "synthetic" for stream in streams)
+    if draft.tables.results.ground_truth and not known:
+        problem = 'only the source "synthetic" knows its ground truth; remove it'
+        yield ("results", "ground_truth"), problem
+
+
+def _source_problem(source: str, written: str) -> str | None:
+    kind = source_kind(source)
+    if kind == "file" or not written.strip():
+        return file_problem(Path(source), written)
+    if kind not in ("folder", "glob"):
+        return None
+    try:
+        found: Iterable[Path] = Path(source).iterdir()
+        if kind == "glob":
+            found = map(Path, glob.iglob(source, recursive=True))  # noqa: PTH207 (absolute)
+        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in found):
+            return None
+    except (OSError, ValueError, re.error) as error:
+        return f"{show(written)} cannot be read ({reason(error)}); correct it or its permissions"
+    kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+    looked_for = "" if source == written else f" (looked for {source})"
+    verb = "lies in" if kind == "folder" else "matches"
+    return f"no image ({kinds}) {verb} {show(written)}{looked_for}; correct the path"
+
+
+def check_rknn_models(draft: PartialConfig) -> Iterator[Finding]:
+    """What a converted model holds already."""
+    for name, model in draft.tables.models.items():
+        for key in ("mean", "std"):
+            if model.runtime in ("rknn", "simulator") and key in model.model_fields_set:
+                problem = f"a .rknn has its own {key} inside; remove it here, convert with it"
+                yield ("models", name, key), problem
+
+
+def check_models(draft: PartialConfig) -> Iterator[Finding]:
+    """The file, and the keys that go with one runtime."""
+    for name, model in draft.tables.models.items():
+        if not draft.sound("models", name, "runtime"):
+            continue
+        path: Place = ("models", name, "path")
+        written = draft.written.get(path, "")
+        if model.runtime == "instant":
+            if model.path is not None:
+                yield path, 'runtime "instant" reads no file; remove path'
+        elif model.path is None:
+            yield path, "missing; add path = ... (the .onnx or .rknn file)"
+        elif model.runtime is None:
+            yield (
+                path,
+                f"{show(written)} is no .onnx and no .rknn; say which runtime = ... reads it",
+            )
+        elif problem := model_problem(model.path, written, model.runtime):
+            yield path, problem
+        if model.runtime == "emulated" and model.latency_ms is None:
+            problem = 'missing; runtime "emulated" needs the milliseconds that one inference takes'
+            yield ("models", name, "latency_ms"), problem
+        if model.runtime != "instant" and model.size is not None:
+            problem = 'size goes with runtime = "instant" only, a file knows its own; remove it'
+            yield ("models", name, "size"), problem
+
+
+def check_labels(draft: PartialConfig) -> Iterator[Finding]:
+    """A file of class names has some."""
+    for name, model in draft.tables.models.items():
+        place = ("models", name, "labels")
+        labels = model.labels
+        if isinstance(labels, Path) and (problem := labels_problem(labels, draft.written[place])):
+            yield place, problem
+
+
+def check_address(draft: PartialConfig) -> Iterator[Finding]:
+    """Results can be bound, and reach no other machine unless the user says so."""
+    place, results = ("results", "bind"), draft.tables.results
+    bind, written = results.bind, draft.written.get(("results", "bind"), results.bind)
+    tcp = re.fullmatch(r"tcp://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\*|[0-9]{1,5})", bind)
+    if written.startswith("ipc://") and written != "ipc://":
+        path = Path(bind[6:])
+        if len(os.fsencode(path)) > 107:
+            yield place, f"{path} is too long for a socket (107 bytes); give a shorter path"
+        elif bind.startswith("ipc://@"):  # Linux's names without a file
+            return
+        elif problem := output_problem(path, written):
+            yield place, problem
+        elif path.exists() and not path.is_socket():
+            yield place, f"{show(written)} is a file already and no socket; give another path"
+    elif not tcp or (tcp[2] != "*" and not 0 < int(tcp[2]) < 65536):
+        yield (
+            place,
+            f"bind must be tcp://HOST:PORT, tcp://HOST:* or ipc://PATH, got {show(written)}",
+        )
+    elif not (_is_loopback(tcp[1]) or results.insecure or results.curve) and draft.sound(
+        "results", "insecure"
+    ):
+        remedy = (
+            f"use tcp://127.0.0.1:{tcp[2]}, give keys with curve = KEYS (python -m "
+            "tools.make_keys), or allow it without with insecure = true"
+        )
+        yield place, f"other machines can reach {show(bind)}; {remedy}"
+    keys = ("results", "curve")
+    if results.curve is not None and draft.sound(*keys):
+        written_keys = draft.written[keys]
+        if not (results.curve / SERVER_KEY).is_file():
+            yield (
+                keys,
+                f"there is no {SERVER_KEY} in {show(written_keys)}; make keys with: python -m "
+                "tools.make_keys FOLDER NAME, and give FOLDER/server",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_outputs(draft: PartialConfig) -> Iterator[Finding]:
+    """Every output can be written, and is neither another output nor an input."""
+    tables = draft.tables
+    taken: dict[object, str] = {_identity(draft.file): "this topology"}
+    for name, stream in tables.streams.items():
+        if source_kind(stream.source) == "file":
+            taken[_identity(Path(stream.source))] = dotted(("streams", name, "source"))
+    for name, model in tables.models.items():
+        for used, path in (("path", model.path), ("labels", model.labels)):
+            if isinstance(path, Path):
+                taken[_identity(path)] = dotted(("models", name, used))
+    outputs: list[tuple[Place, Path, str]] = []
+    place: Place = ("results", "jsonl")
+    if tables.results.jsonl is not None:
+        outputs.append((place, tables.results.jsonl, draft.written[place]))
+    place = ("render", "video")
+    if (video := tables.render.video) is not None:
+        written = draft.written[place]
+        # What is wrong with the name that all streams' names are made of is told once.
+        if problem := output_problem(video, written, VIDEO_SUFFIXES):
+            yield place, problem
+        else:
+            with suppress(ValueError):  # a stream's name that no file can have is told elsewhere
+                for path in of_streams(video, list(tables.streams) or [""]).values():
+                    outputs.append((place, path, str(Path(written).with_name(path.name))))
+    for place, output, written in outputs:
+        identity = _identity(output)
+        if problem := output_problem(output, written):
+            yield place, problem
+        elif identity in taken:
+            yield place, f"{show(written)} is also {taken[identity]}; write to another file"
+        taken[identity] = dotted(place)
+
+
+def _identity(path: Path) -> object:
+    """Equal for two names of one file, through links too."""
+    try:
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    except OSError:
+        return os.path.realpath(path)
+    except ValueError:  # a name that no file can have
+        return path

@@ -1,0 +1,34 @@
+"""What comes with the package: a topology, two trained models; and which file of a model to take.
+
+A model's `path` may be without a suffix: then the .rknn file is taken on a Rockchip board and the
+.onnx file elsewhere, or the one that there is. `tritile:NAME` is a model of the package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.runtimes.npu_status import on_board
+
+TOPOLOGY = Path(__file__).parents[1] / "demo" / "topology.toml"
+_MODELS = Path(__file__).parents[1] / "demo"
+_PREFIX = "tritile:"
+_SUFFIXES = (".rknn", ".onnx")
+
+
+def packaged(text: str) -> Path | None:
+    """The file of `tritile:NAME`, without its suffix; None for any other path."""
+    return _MODELS / text.removeprefix(_PREFIX) if text.startswith(_PREFIX) else None
+
+
+def model_file(path: Path) -> Path:
+    """The file meant by a path that may be without a suffix; the path itself where there is none.
+
+    Where neither file is there, the one for this machine: it is the one to be missed.
+    """
+    if path.suffix.lower() in _SUFFIXES or path.exists():
+        return path
+    wanted = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
+    if not on_board():
+        wanted.reverse()
+    return next((file for file in wanted if file.exists()), wanted[0] if not path.suffix else path)

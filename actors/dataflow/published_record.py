@@ -1,0 +1,112 @@
+"""The records of the contract: what subscribers get and the result log keeps, as plain values."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.dataflow.messages import Frame
+from actors.dataflow.reorder import ReadyFrame
+from actors.dataflow.settings import MergerSettings
+
+if TYPE_CHECKING:
+    from actors.scene.world import World
+
+Rows = npt.NDArray[np.float32]
+_VERSION = 1
+# Classes that a glance names; more would not fit beside the rest of a terminal's line.
+_NAMED = 5
+
+
+class Records:
+    """One stream's. `published_ns` is when a record was made, right before it goes out."""
+
+    def __init__(self, settings: MergerSettings, stream: str) -> None:
+        self._stages = [stage.name for stage in settings.stages]
+        self._labels = settings.labels
+        self._head = {"v": _VERSION, "run": settings.run, "stream": stream}
+        models = [settings.models[stage.model] for stage in settings.stages]
+        # Marked only where it is so: what a reader does not know it ignores.
+        marks = {
+            "emulated": any(model.emulated for model in models),
+            "simulated": any(model.simulated for model in models),
+        }
+        self._marks = {mark: True for mark, holds in marks.items() if holds}
+        self._world = _world(settings.worlds, stream)
+
+    def summary(self, rows: Rows) -> str:
+        """How many there are of each class, the most frequent first, as in "3 person, 1 car"."""
+        counts = Counter(rows[:, 5].astype(int).tolist()).most_common()
+        parts = [f"{count} {self._labels[kind]}" for kind, count in counts[:_NAMED]]
+        rest = sum(count for _, count in counts[_NAMED:])
+        return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "nothing"
+
+    def end(self, frames: int) -> dict[str, Any]:
+        """The stream is over after so many frames."""
+        return {**self._head, "frames": frames}
+
+    def frame(
+        self, assembled: ReadyFrame[Frame, Rows], rows: Rows, stages: npt.NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """A frame: rows (n, 6) as x1, y1, x2, y2 in its pixels, score, class, best first."""
+        frame = assembled.info
+        record = {
+            **self._head,
+            "seq": frame.seq,
+            "source_frame": frame.source_frame,
+            "captured_ns": frame.captured_real_ns,
+            "published_ns": time.time_ns(),
+            "size": [frame.width, frame.height],
+            "complete": not assembled.missing,
+            "missing": [
+                {"stage": self._stages[stage], "tile": index, "reason": reason}
+                for (stage, index), reason in assembled.missing.items()
+            ],
+            "detections": [
+                {
+                    "box": row[:4],
+                    "score": row[4],
+                    "class_id": int(row[5]),
+                    "label": self._labels[int(row[5])],
+                    "stage": self._stages[stage],
+                }
+                for row, stage in zip(rows.tolist(), stages.tolist(), strict=True)
+            ],
+        }
+        record |= self._marks
+        if self._world is not None:
+            record["ground_truth"] = _ground_truth(self._world, frame.source_frame)
+        return record
+
+
+def _world(worlds: Mapping[str, tuple[tuple[int, int], int]], stream: str) -> World | None:
+    """The drawn scene that the stream shows, if its truth is wanted."""
+    if stream not in worlds:
+        return None
+    # Geometry without pixels; imported here because hardly any run needs it.
+    from actors.scene.world import World
+
+    return World(*worlds[stream])
+
+
+def _ground_truth(world: World, number: int) -> list[dict[str, Any]]:
+    """What is really in frame `number`; hardly visible targets have `ignore`."""
+    from actors.scene.shapes import LABELS
+
+    truth = world.truth(number)
+    values = (truth.boxes, truth.class_ids, truth.visible, truth.ignored)
+    return [
+        {
+            "box": box,
+            "class_id": kind,
+            "label": LABELS[kind],
+            "visible": round(visible, 3),
+            "ignore": ignored,
+        }
+        for box, kind, visible, ignored in zip(*(v.tolist() for v in values), strict=True)
+    ]

@@ -1,0 +1,142 @@
+"""Looking at the sources and models before a run: what the supervisor may not import the means for.
+
+Runs in a process of its own, forked like an actor, which answers through a pipe. What is wrong with
+a source or a model comes back as faults of the topology.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+
+from actors.config.errors import Fault
+from actors.config.topology import Model, Topology
+from actors.dataflow.settings import Findings, ModelSettings
+from actors.runtimes.contract import ComputeError, ModelFile
+from actors.runtimes.registry import inspect
+from actors.sources.contract import SourceError
+from actors.sources.opening import inspect as inspect_source
+from actors.system.fork_server import Spec
+from actors.vision.heads import HeadDescription, UnknownHeadError, convention, identify
+
+_Found = TypeVar("_Found")
+
+
+def main(spec: Spec) -> int:
+    """The process's entry: look at everything, write the pickled Findings into fd "answer"."""
+    cv2.setNumThreads(1)
+    findings = look(spec.settings)
+    with os.fdopen(spec.fds["answer"], "wb") as answer:
+        pickle.dump(findings, answer)
+    return 0
+
+
+def look(topology: Topology) -> Findings:
+    """Open every source and run every model once."""
+    findings = Findings()
+    for name, stream in topology.streams.items():
+        place = f"streams.{name}.source"
+        info = _try(findings, place, partial(inspect_source, stream.source, stream.ask))
+        if info is not None:
+            findings.sources[name] = info
+            findings.warnings += [f"{place}: {remark}" for remark in info.remarks]
+    for name in topology.models:
+        describe = partial(_describe, name, topology, findings)
+        settings = _try(findings, f"models.{name}.path", describe)
+        if settings is not None:
+            findings.models[name] = settings
+    return findings
+
+
+def _try(findings: Findings, place: str, action: Callable[[], _Found]) -> _Found | None:
+    """What `action` gives, or None after noting why it failed."""
+    try:
+        return action()
+    except (SourceError, ComputeError) as error:
+        findings.faults.append(Fault(place, str(error)))
+    except UnknownHeadError as error:
+        findings.faults.append(Fault(place.replace(".path", ".head"), str(error)))
+    return None
+
+
+def _describe(name: str, topology: Topology, findings: Findings) -> ModelSettings:
+    """Everything about a model that its table leaves to be found out."""
+    model = topology.models[name]
+    kind = model.runtime or "onnx"
+    file = inspect(kind, str(model.path), model.size or (640, 640))
+    findings.faults += _misplaced(name, file, topology)
+    labels = _labels(model, file)
+    head = _head(model, file, len(labels))
+    if not labels:
+        findings.warnings.append(
+            f"models.{name}: no class names found, classes are numbered; give labels = FILE"
+        )
+        labels = tuple(str(index) for index in range(head.classes))
+    elif len(labels) != head.classes:
+        findings.faults.append(
+            Fault(
+                f"models.{name}.labels",
+                f"{len(labels)} class names for a model of {head.classes} classes; give one name "
+                "for each class",
+            )
+        )
+    color, divisor = convention(head.name)
+    return ModelSettings(
+        name=name,
+        path=str(model.path),
+        runtime=kind,
+        size=file.size,
+        head=head,
+        labels=labels,
+        color=model.color or file.color or ("bgr" if color == "bgr" else "rgb"),
+        mean=model.mean or (0.0, 0.0, 0.0),
+        std=model.std or (divisor, divisor, divisor),
+        conf=model.conf,
+        iou=model.iou,
+        latency_ms=model.latency_ms,
+    )
+
+
+def _head(model: Model, file: ModelFile, labels: int) -> HeadDescription:
+    if model.runtime == "instant":
+        # It answers in a known layout, but with a few candidates where a real one has thousands.
+        return HeadDescription("yolov8-stock", labels, logits=False, order=(0,))
+    found = identify(
+        file.shapes,
+        file.size,
+        classes=labels or None,
+        name=model.head or file.head,
+        samples=file.samples or None,
+    )
+    told = file.logits if model.head in (None, file.head) else None
+    return found if told is None else replace(found, logits=told)
+
+
+def _misplaced(name: str, file: ModelFile, topology: Topology) -> Iterator[Fault]:
+    """Workers on cores that the model's chip does not have."""
+    if file.cores is None:
+        return
+    for worker_name, worker in topology.workers.items():
+        if name in worker.models and worker.core >= file.cores:
+            have = "core 0 only" if file.cores == 1 else f"cores 0 to {file.cores - 1}"
+            yield Fault(
+                f"workers.{worker_name}.core",
+                f"{file.chip}, for which models.{name} was made, has {have}; give one of them",
+            )
+
+
+def _labels(model: Model, file: ModelFile) -> tuple[str, ...]:
+    """Stated names, a file's, or those in the model's metadata, in that order."""
+    if isinstance(model.labels, Path):
+        text = model.labels.read_text(encoding="utf-8-sig")
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if model.labels:
+        return tuple(model.labels)
+    return file.labels

@@ -1,0 +1,105 @@
+"""Opens a source of any kind. Each kind is one module, imported when it is opened.
+
+OpenCV is imported with the kind, not with this module, so that a process that only passes a
+`SourceInfo` on stays small.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from actors.sources.classify import is_live, kind_of, shown
+from actors.sources.contract import Source, SourceError, SourceInfo, SourceRequest
+
+if TYPE_CHECKING:
+    from actors.sources.feed import Feed
+    from actors.sources.live import LiveSource
+
+_NOTHING_ASKED = SourceRequest()
+
+
+def inspect(source: str, ask: SourceRequest = _NOTHING_ASKED) -> SourceInfo:
+    """Opens a source, looks at it, and closes it. Raises SourceError when it cannot be used.
+
+    A live source must give a frame within 10 s, and its rate is measured for another second.
+    """
+    if is_live(source):
+        from actors.sources.live import look
+
+        return look(shown(source), _connector(source, ask))
+    if kind_of(source) == "synthetic":
+        from actors.sources import synthetic
+
+        return synthetic.look(ask)
+    opened = open_source(source)
+    opened.close()
+    return opened.info
+
+
+def open_source(
+    source: str, *, start: int = 0, loop: bool = False, ask: SourceRequest = _NOTHING_ASKED
+) -> Source:
+    """Opens a video file, a folder or a glob of images, or the drawn scene ("synthetic").
+
+    `start` continues at that frame, with the very pixels that reading from 0 would have given;
+    in a long video this may take seconds. `loop` starts at 0 again after the end, for ever; the
+    drawn scene has no end. `ask` is for the drawn scene.
+    Raises SourceError when the source cannot be used.
+    """
+    if not source:
+        raise SourceError("the source is empty; give a video file, a folder or a glob of images")
+    if kind_of(source) == "synthetic":
+        from actors.sources.synthetic import SyntheticSource
+
+        return SyntheticSource(ask, start=start)
+    quieten()
+    if kind_of(source) == "images":
+        from actors.sources.images import ImageSource
+
+        return ImageSource(source, start=start, loop=loop)
+    from actors.sources.video import VideoSource
+
+    return VideoSource(source, start=start, loop=loop)
+
+
+def open_live(
+    source: str, ask: SourceRequest, frame_bytes: int, wake: Callable[[], None]
+) -> LiveSource:
+    """A camera or a network stream, whose frames may take `frame_bytes`; not connected yet.
+
+    `wake` is called, on another thread, when there is something to `take`.
+    """
+    from actors.sources.live import LiveSource
+
+    connect = _connector(source, ask, frame_bytes)
+    return LiveSource(shown(source), connect, frame_bytes, wake)
+
+
+def _connector(source: str, ask: SourceRequest, frame_bytes: int = 0) -> Callable[[], Feed]:
+    """What opens a live source (again)."""
+    quieten()
+    if kind_of(source) == "camera":
+        from actors.sources import camera
+
+        return partial(camera.connect, source, ask)
+    from actors.sources import network
+
+    return partial(network.connect, source, frame_bytes)
+
+
+def quieten() -> None:
+    """Keeps OpenCV and FFmpeg from writing to stderr, unless the user asked them to.
+
+    A damaged file makes them print hundreds of lines; what was lost is counted and named by the
+    sources instead. FFmpeg's level is read when the first video is opened.
+    """
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        # The first is what OpenCV had up to 4.12.
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+        set_level(0)  # silent

@@ -1,0 +1,330 @@
+"""Whole runs from live sources: RTSP and HTTP from real servers, and a camera in a folder.
+
+They drop out, they come back, they are faster than the pipeline, their capture is killed; what is
+published stays in order, and every gap in it is a drop that was counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.client import End
+from tests.support import runs
+from tests.support.streams import FakeCamera, JpegServer, RtspServer, free_port
+from tools import standin
+from tools.lab import ROOT, Lab, pids
+
+WARM_UP = 10
+
+
+@pytest.fixture
+def jpegs() -> Iterator[JpegServer]:
+    with JpegServer() as server:
+        yield server
+
+
+def _topology(source: str, **keys: Any) -> str:
+    return (
+        runs.stream(source, **keys)
+        + runs.instant((320, 320))
+        + runs.stage("small", "tiles")
+        + runs.workers(2)
+    )
+
+
+class Watch:
+    """Reads a run's results on a thread, so that a test can do things to the source meanwhile."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.records: list[runs.Record] = []
+        self.end: int | None = None
+        self._lab = lab
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        # A run that fails sends no end, and then nothing more.
+        with suppress(TimeoutError):
+            for message in runs.messages(self._lab, 15):
+                if isinstance(message, End):
+                    self.end = message.frames
+                # After a merger's death its last frame may come twice.
+                elif not self.records or message.seq != self.records[-1]["seq"]:
+                    self.records.append(message.raw)
+
+    def wait_for(self, frames: int) -> None:
+        runs.wait_for(lambda: len(self.records) >= frames, 20, f"for {frames} frames")
+
+    def join(self) -> list[runs.Record]:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self.records
+
+
+def _cam0(lab: Lab) -> dict[str, Any]:
+    stream: dict[str, Any] = lab.status()["streams"][0]
+    return stream
+
+
+def _gaps(records: list[runs.Record]) -> int:
+    """Frames that came and were not published; the order is checked on the way."""
+    numbers = [record["seq"] for record in records]
+    assert all(a < b for a, b in pairwise(numbers)), numbers
+    return int(numbers[-1]) + 1 - len(numbers)
+
+
+def _dropped(lab: Lab) -> int:
+    """What the run says at its end that it dropped."""
+    match = re.search(r"cam0: \d+ frames in .* (\d+) dropped", lab.stderr)
+    return int(match[1]) if match else 0
+
+
+def _kinds(lab: Lab) -> list[str]:
+    return [event["kind"] for event in lab.events()]
+
+
+# ---- frames arrive, the source goes and comes back
+
+
+def _until_the_source_came_back(lab: Lab, watch: Watch, server: JpegServer | RtspServer) -> None:
+    watch.wait_for(20)
+    status = _cam0(lab)
+    assert (status["live"], status["connected"], status["reconnects"]) == (True, True, 0)
+    server.stop()
+    runs.wait_for(lambda: not _cam0(lab)["connected"], 8, "for the stream to be missed")
+    assert _cam0(lab)["reconnects"] == 0
+    before = len(watch.records)
+    server.start()
+    runs.wait_for(lambda: _cam0(lab)["connected"], 10, "for the stream to come back")
+    watch.wait_for(before + 10)
+    assert _cam0(lab)["reconnects"] == 1
+    kinds = _kinds(lab)
+    assert kinds.count("source_lost") == kinds.count("source_back") == 1
+
+
+@pytest.mark.parametrize("kind", ["rtsp", pytest.param("http", marks=pytest.mark.slow)])
+def test_stream_drops_out_and_comes_back(kind: str) -> None:
+    server: JpegServer | RtspServer = RtspServer() if kind == "rtsp" else JpegServer()
+    with server, Lab(_topology(server.url)) as lab:
+        watch = Watch(lab)
+        _until_the_source_came_back(lab, watch, server)
+        processes = runs.processes_of(lab)
+        assert lab.process is not None
+        lab.process.send_signal(signal.SIGINT)
+        assert lab.wait(10) == 0, lab.stderr
+        records = watch.join()
+        assert watch.end == len(records)
+        assert _gaps(records) == _dropped(lab)
+        assert "source_lost" not in lab.stderr
+        assert "trying again until it is back" in lab.stderr
+        assert runs.leftovers(lab, processes) == []
+    for record in records:
+        assert record["size"] == [640, 360]
+        assert record["source_frame"] == record["seq"]
+        assert record["complete"]
+        assert record["detections"]
+
+
+def test_frames_option_ends_a_stream(jpegs: JpegServer) -> None:
+    with Lab(_topology(jpegs.url), "--frames", "25") as lab:
+        records, ends = runs.collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+        assert len(records["cam0"]) == ends["cam0"] == 25
+        assert _gaps(records["cam0"]) == _dropped(lab)
+    # Received at the source's rate, whatever it took to work on them.
+    times = np.array([(r["seq"], r["captured_ns"]) for r in records["cam0"]])
+    rate = (times[-1, 0] - times[0, 0]) / (times[-1, 1] - times[0, 1]) * 1e9
+    assert rate == pytest.approx(30, rel=0.15)
+
+
+def test_stream_of_another_size_after_it_came_back(jpegs: JpegServer) -> None:
+    with Lab(_topology(jpegs.url), "--frames", "60") as lab:
+        watch = Watch(lab)
+        watch.wait_for(10)
+        jpegs.stop()
+        jpegs.set_size((320, 240))
+        jpegs.start()
+        assert lab.wait(20) == 0, lab.stderr
+        sizes = [tuple(record["size"]) for record in watch.join()]
+    assert set(sizes) == {(640, 360), (320, 240)}
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.slow
+def test_stream_that_comes_back_too_large_ends_the_run_with_a_sentence(jpegs: JpegServer) -> None:
+    with Lab(_topology(jpegs.url)) as lab:
+        watch = Watch(lab)
+        watch.wait_for(10)
+        jpegs.stop()
+        jpegs.set_size((1280, 720))
+        jpegs.start()
+        assert lab.wait(20) == 1
+        last = lab.stderr.splitlines()[-1]
+    assert last.startswith("launch: cam0 cannot run: http://127.0.0.1:")
+    assert "a frame of 1280x720 takes 2764800 bytes and the frame slot has 692224" in last
+
+
+# ---- too fast for the pipeline
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [2, 4])
+def test_latency_is_bounded_when_the_pipeline_has_half_the_rate(
+    slots: int, jpegs: JpegServer, tmp_path: Path
+) -> None:
+    """Slow on purpose: what a busy machine adds is small beside a frame's time then."""
+    jpegs.fps = 12
+    model = tmp_path / "standin.onnx"
+    standin.write(model)
+    frame_ms = 1000 / 6
+    topology = (
+        runs.stream(jpegs.url, slots=slots)
+        + runs.model(model, runtime="emulated", latency_ms=frame_ms)
+        + runs.stage("all", "frame")
+        + runs.workers(1)
+    )
+    with Lab(topology, "--frames", "54") as lab:
+        watch = Watch(lab)
+        watch.wait_for(WARM_UP)
+        capture = pids(lab.status())["cam0"]
+        before, memory = _cam0(lab), _resident(capture)
+        watch.wait_for(50)
+        after, grown = _cam0(lab), _resident(capture) - memory
+        assert lab.wait(20) == 0, lab.stderr
+        records = watch.join()
+        # Every gap is a drop that was counted, and nearly all for want of a slot.
+        assert _gaps(records) == _dropped(lab)
+    assert before["in_flight"] <= slots
+    assert after["dropped"]["no_free_slot"] > before["dropped"]["no_free_slot"] + 20
+    assert after["dropped"]["newer_frame"] <= 0.2 * after["dropped"]["no_free_slot"]
+    assert grown < 1_000_000
+    times = np.array([(r["captured_ns"], r["published_ns"]) for r in records[WARM_UP:]]) / 1e6
+    pipeline_ms = (times[-1, 1] - times[0, 1]) / (len(times) - 1)
+    assert pipeline_ms == pytest.approx(frame_ms, rel=0.15)
+    p99 = np.percentile(times[:, 1] - times[:, 0], 99)
+    print(f"slots {slots}: frame time {pipeline_ms:.1f} ms, p99 of latency {p99:.1f} ms")
+    assert p99 < (slots + 1) * pipeline_ms
+    assert after["latency_ms"]["p99"] < (slots + 1) * pipeline_ms
+
+
+def _resident(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+# ---- deaths and ends
+
+
+def test_killed_capture_goes_on_with_the_next_frame(jpegs: JpegServer) -> None:
+    with Lab(_topology(jpegs.url), "--frames", "60") as lab:
+        watch = Watch(lab)
+        for frames in (15, 35):
+            watch.wait_for(frames)
+            os.kill(pids(lab.status(), ["capture"])["cam0"], signal.SIGKILL)
+            runs.wait_for(lambda: _cam0(lab)["connected"] == 1, 10)
+        watch.wait_for(50)
+        actors = {actor["name"]: actor["restarts"] for actor in lab.status()["actors"]}
+        assert actors["cam0"] == 2
+        processes = runs.processes_of(lab)
+        assert lab.wait(20) == 0, lab.stderr
+        records = watch.join()
+        assert len(records) == watch.end == 60
+        # The counters have outlived two captures.
+        assert _gaps(records) == _dropped(lab)
+        assert runs.leftovers(lab, processes) == []
+
+
+@pytest.mark.slow
+def test_gaps_survive_the_death_of_everybody_else(jpegs: JpegServer, tmp_path: Path) -> None:
+    """With frames being dropped all the while: who comes back finds its place among the gaps."""
+    model = tmp_path / "standin.onnx"
+    standin.write(model)
+    topology = (
+        runs.stream(jpegs.url, slots=4)
+        + runs.model(model, runtime="emulated", latency_ms=70)
+        + runs.stage("all", "frame")
+        + runs.workers(1)
+    )
+    with Lab(topology, "--frames", "90") as lab:
+        watch = Watch(lab)
+        for count, name in enumerate(["npu0", "tiler", "merger", "cam0", "tiler", "merger"]):
+            watch.wait_for(10 + 12 * count)
+            os.kill(pids(lab.status())[name], signal.SIGKILL)
+        assert lab.wait(30) == 0, lab.stderr
+        records = watch.join()
+        assert len(records) == watch.end == 90
+        assert _gaps(records) == _dropped(lab) > 20
+        assert all(record["complete"] for record in records)
+
+
+def test_signal_while_the_source_is_away(jpegs: JpegServer) -> None:
+    with Lab(_topology(jpegs.url)) as lab:
+        watch = Watch(lab)
+        watch.wait_for(5)
+        jpegs.stop()
+        runs.wait_for(lambda: not _cam0(lab)["connected"], 8)
+        processes = runs.processes_of(lab)
+        assert lab.process is not None
+        lab.process.send_signal(signal.SIGINT)
+        assert lab.wait(3) == 0, lab.stderr
+        assert watch.end is None or watch.end == len(watch.join())
+        assert runs.leftovers(lab, processes, 1.0) == []
+
+
+@pytest.mark.parametrize("option", ["--check", "--frames=3"])
+def test_source_that_is_not_there_at_launch(option: str, tmp_path: Path) -> None:
+    port = free_port()
+    file = tmp_path / "away.toml"
+    file.write_text(_topology(f"rtsp://me:secret@127.0.0.1:{port}/live"))
+    done = subprocess.run(
+        [sys.executable, "-m", "actors.launch", str(file), option],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"away.toml: streams.cam0.source: rtsp://me:***@127.0.0.1:{port}/live: no connection to "
+        f"127.0.0.1 port {port} (Connection refused); is the stream running?"
+    ]
+
+
+# ---- a camera
+
+
+def test_camera_gives_what_it_can_and_survives_its_cable(tmp_path: Path) -> None:
+    camera = FakeCamera(tmp_path, "MJPG 640 480 30\nMJPG 1920 1080 15 5\nYUYV 1920 1080 5\n")
+    topology = _topology(camera.path, size=[1920, 1080], fps=30)
+    lab = Lab(topology, "--frames", "45")
+    lab.environment |= camera.environment
+    with lab:
+        watch = Watch(lab)
+        watch.wait_for(10)
+        camera.unplug()
+        runs.wait_for(lambda: not _cam0(lab)["connected"], 8)
+        camera.plug_in()
+        runs.wait_for(lambda: _cam0(lab)["reconnects"] == 1, 8)
+        assert lab.wait(20) == 0, lab.stderr
+        records = watch.join()
+        assert _gaps(records) == _dropped(lab)
+        assert lab.stderr.splitlines()[0] == (
+            "topology.toml: warning: streams.cam0.source: /dev/video77: asked for 30 fps, the "
+            "camera gives 15: its 1920x1080 MJPG mode ends there"
+        )
+    assert len(records) == 45
+    assert {tuple(record["size"]) for record in records} == {(1920, 1080)}

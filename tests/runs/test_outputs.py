@@ -1,0 +1,198 @@
+"""Outputs that break, vanish or are left from an earlier run: the run goes on and says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import pytest
+
+from actors.launcher import report
+from actors.outputs.video import VideoFile
+from actors.outputs.video_files import joined, part, parts
+from actors.renderer import FrameWriter
+from actors.system.control_block import ControlBlock, Layout, StreamRecord
+from tests.support import runs
+from tools.lab import Lab, pids
+
+
+def _topology(video: Path) -> str:
+    """More frames than slots, so that a run whose slots do not come back stands still."""
+    topology = runs.stream(video, loop=True) + runs.instant() + runs.stage("s", "frame")
+    return topology + runs.workers(1)
+
+
+def _broken(lab: Lab) -> bool:
+    return any(event["kind"] == "broken_output" for event in lab.events())
+
+
+def _kill_renderer(lab: Lab) -> None:
+    """SIGKILL, and wait until there is another one."""
+    before = pids(lab.status())["renderer"]
+    os.kill(before, signal.SIGKILL)
+    runs.wait_for(lambda: pids(lab.status()).get("renderer", before) != before)
+
+
+def _goes_on(lab: Lab) -> None:
+    """The run publishes far more frames than there are slots."""
+    published = lab.status()["streams"][0]["published"]
+    runs.wait_for(lambda: lab.status()["streams"][0]["published"] > published + 50)
+
+
+def _stop(lab: Lab) -> list[str]:
+    """End the run well; what it said about its outputs."""
+    lab.ask(do="stop")
+    assert lab.wait(20) == 0, lab.stderr
+    return [line for line in lab.stderr.splitlines()[-6:] if "out.mp4" in line]
+
+
+@pytest.mark.slow
+def test_a_broken_video_stays_broken_when_the_renderer_dies(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands in for the end of the disk."""
+    out = tmp_path / "out.mp4"
+    options = ("--set", f"render.video={out}", "--set", "results.wait_for_subscriber=false")
+    with Lab(_topology(scene_video), *options) as lab:
+        renderer = pids(lab.wait_until_running())["renderer"]
+        resource.prlimit(renderer, resource.RLIMIT_FSIZE, (600_000, 600_000))
+        runs.wait_for(lambda: _broken(lab))
+        _goes_on(lab)
+        _kill_renderer(lab)  # the next one has no such limit
+        _goes_on(lab)
+        lines = _stop(lab)
+    assert any("drawn into" in line and "broken" in line for line in lines), lines
+    assert any("warning" in line and "File too large" in line for line in lines), lines
+    assert parts(out) == [out]
+
+
+@pytest.mark.slow
+def test_a_video_that_was_deleted_is_broken_for_the_next_renderer(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    options = ("--set", f"render.video={out}", "--set", "results.wait_for_subscriber=false")
+    with Lab(_topology(scene_video), *options) as lab:
+        lab.wait_until_running()
+        runs.wait_for(lambda: out.exists())
+        _goes_on(lab)
+        _kill_renderer(lab)
+        runs.wait_for(lambda: len(parts(out)) == 2)
+        # The parts of a film whose beginning is gone once made their listing endless.
+        out.unlink()
+        _kill_renderer(lab)
+        runs.wait_for(lambda: _broken(lab))
+        _goes_on(lab)
+        _kill_renderer(lab)
+        _goes_on(lab)
+        lines = _stop(lab)
+    assert any("warning" in line and "are gone from it" in line for line in lines), lines
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_frames_that_cannot_be_encoded_break_the_video_not_the_run(tmp_path: Path) -> None:
+    out, images = tmp_path / "out.mp4", tmp_path / "images"
+    images.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(images / f"{number}.png"), np.zeros((64, 20_000, 3), np.uint8))
+    topology = runs.stream(images) + runs.instant() + runs.stage("s", "frame") + runs.workers(1)
+    with Lab(topology, "--set", f"render.video={out}") as lab:
+        _, ends = runs.collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+        lines = lab.stderr.splitlines()
+    assert ends == {"cam0": 4}
+    assert any("no video can be made of 20000x64 frames" in line for line in lines[-4:]), lines
+
+
+def _leave_outputs(folder: Path) -> tuple[Path, Path]:
+    """A video, a part of it and a log as an earlier run may have left them."""
+    video, log = folder / "out.mp4", folder / "out.jsonl"
+    for path in (video, part(video, 1), log):
+        path.write_text('{"stream":"cam0","seq":99}\n')
+    return video, log
+
+
+def test_actors_killed_at_their_start_do_not_go_on_with_an_earlier_runs_outputs(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    video, log = _leave_outputs(tmp_path)
+    options = ("--set", f"render.video={video}", "--set", f"results.jsonl={log}")
+    with Lab(_topology(scene_video), *options, "--frames", "12") as lab:
+        waiting = {"merger", "renderer"}
+        while waiting:
+            for name, pid in pids(lab.status(), tuple(waiting)).items():
+                os.kill(pid, signal.SIGKILL)
+                waiting.remove(name)
+        records, _ = runs.collect(lab)
+        assert lab.wait(20) == 0, lab.stderr
+    assert runs.in_order_once(records["cam0"], 12)
+    assert [json.loads(line) for line in log.read_text().splitlines()][:-1] == records["cam0"]
+    assert parts(video) == [video]
+    assert VideoFile(video, 30).frames == 12
+
+
+def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
+    scene_video: Path, tmp_path: Path
+) -> None:
+    video, log = _leave_outputs(tmp_path)
+    options = ["--set", f"render.video={video}", "--set", f"results.jsonl={log}"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = f"results.bind=tcp://127.0.0.1:{server.getsockname()[1]}"
+        with Lab(_topology(scene_video), *options, "--set", taken) as lab:
+            assert lab.wait() == 2, lab.stderr
+    # A run of this name is on already: what lies there may be its.
+    with Lab(_topology(scene_video)) as lab:
+        lab.wait_until_running()
+        again = runs.launch_again(lab, *options, "--set", "results.bind=tcp://127.0.0.1:*")
+    assert again.returncode == 1, again.stderr
+    assert {path.read_text() for path in (video, part(video, 1), log)} == {
+        '{"stream":"cam0","seq":99}\n'
+    }
+
+
+def test_a_film_that_cannot_be_joined_stays_in_parts_and_is_not_broken(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    for _ in range(2):
+        video = VideoFile(path, 30)
+        for _ in range(3):
+            video.add(np.zeros((64, 96, 3), np.uint8))
+        video.end()
+    joined(path).mkdir()
+    record = _stream_record(rendered=6, end_seq=6)
+    painter = cast(Any, None)  # nothing is drawn here
+    film = FrameWriter("cam0", record, painter, lambda action, _seconds, _what: action())
+    film.open_file(path, 30)
+    film.close()
+    assert film.trouble.startswith(f"{path} stays in parts: ")
+    assert not record.broken
+    assert VideoFile(path, 30).frames == 6
+
+
+def test_the_summary_says_what_a_renderer_left_that_died_while_it_joined(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    for left in (path, part(path, 1), joined(path)):
+        left.touch()
+    record = _stream_record(rendered=6, end_seq=6)
+    text = report._film(path, record)
+    assert text == f"2 parts, {path} to {part(path, 1).name}, which were not joined"
+    assert not joined(path).exists()
+    record.broken = 1
+    assert report._film(path, record) == f"{text} (broken: not all frames are in it)"
+
+
+def _stream_record(*, rendered: int, end_seq: int) -> StreamRecord:
+    """The record of a stream of which so many frames are in the video."""
+    layout = Layout(actors=(), streams={"cam0": 1}, tile_slots=0)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    block.initialise(0)
+    record = block.streams["cam0"]
+    record.rendered, record.finished_seq, record.end_seq = rendered, rendered - 1, end_seq
+    return record

@@ -1,0 +1,166 @@
+"""The command `actorctl` against a real run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support import runs
+from tools.lab import ROOT, Lab
+
+
+@pytest.fixture(scope="module")
+def lab(scene_video: Path) -> Iterator[Lab]:
+    """A run without an end: three instant workers on a looped video, in its own time."""
+    topology = (
+        runs.stream(scene_video, loop=True, pace="realtime")
+        + runs.instant()
+        + runs.stage("small", "tiles")
+        + runs.workers(3)
+    )
+    with Lab(topology, "--set", "results.wait_for_subscriber=false") as lab:
+        lab.wait_until_running()
+        yield lab
+
+
+def actorctl(lab: Lab, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "actors.actorctl", *arguments],
+        cwd=ROOT,
+        env={**lab.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_status_has_what_the_contract_says(lab: Lab) -> None:
+    runs.wait_for(lambda: lab.status()["streams"][0]["published"] > 60)
+    done = actorctl(lab, "status", "--json")
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert status["run"] == "lab"
+    assert status["uptime_s"] > 0
+    names = ["cam0", "tiler", "npu0", "npu1", "npu2", "merger"]
+    roles = ["capture", "tiler", "worker", "worker", "worker", "merger"]
+    assert [actor["name"] for actor in status["actors"]] == names
+    assert [actor["role"] for actor in status["actors"]] == roles
+    for actor in status["actors"]:
+        assert actor["state"] == "running"
+        assert psutil.pid_exists(actor["pid"])
+        assert actor["restarts"] == 0
+        assert actor["rss_mb"] > 10
+        assert 0 <= actor["busy"] <= 1
+        assert actor["done"] > 0
+        assert actor["last_error"] is None
+    (stream,) = status["streams"]
+    assert stream["name"] == "cam0"
+    assert stream["captured"] >= stream["published"] > 60
+    assert 0 <= stream["in_flight"] <= 8
+    assert 10 < stream["fps"] < 40
+    assert stream["dropped"]["no_free_slot"] == 0
+    assert stream["incomplete"] == 0
+    assert 0 < stream["latency_ms"]["p50"] <= stream["latency_ms"]["p99"]
+    assert [core["core"] for core in status["cores"]] == [0, 1, 2]
+    assert all(core["jobs"] > 0 for core in status["cores"])
+
+
+def test_status_for_a_person(lab: Lab) -> None:
+    done = actorctl(lab, "status", COLUMNS="140")
+    assert done.returncode == 0
+    assert "run lab: running (emulated cores)" in done.stdout
+    assert "npu2" in done.stdout
+
+
+def test_restart_returns_when_the_actor_runs_again(lab: Lab) -> None:
+    before = {actor["name"]: actor["pid"] for actor in lab.status()["actors"]}
+    done = actorctl(lab, "restart", "npu2", "tiler")
+    assert done.returncode == 0, done.stderr
+    after = {actor["name"]: actor for actor in lab.status()["actors"]}
+    for name, actor in after.items():
+        assert actor["state"] == "running"
+        assert (actor["pid"] != before[name]) == (name in ("npu2", "tiler"))
+    assert after["npu2"]["restarts"] == 1
+
+
+def test_restart_of_nobody_is_refused(lab: Lab) -> None:
+    done = actorctl(lab, "restart", "npu7")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "actorctl: no actor named 'npu7'; there are cam0, tiler, npu0, npu1, npu2, merger\n"
+    )
+
+
+def test_events_tell_what_happened(lab: Lab) -> None:
+    assert actorctl(lab, "restart", "npu0", "--kill").returncode == 0
+    done = actorctl(lab, "events", "--json", "--no-follow")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    mine = [event for event in events if event["actor"] == "npu0"]
+    assert [event["kind"] for event in mine][:2] == ["running", "ended"]
+    assert "killed by SIGKILL" in mine[1]["text"]
+    assert any(event["kind"] == "running" for event in mine[2:])
+
+
+def test_supervisor_is_idle(lab: Lab) -> None:
+    """Under 2 % of a core beside a running pipeline; measured over 3 s, in 10 ms steps."""
+    assert lab.process is not None
+    supervisor = psutil.Process(lab.process.pid)
+    before = sum(supervisor.cpu_times()[:2])
+    time.sleep(3.0)
+    assert sum(supervisor.cpu_times()[:2]) - before < 0.02 * 3.0 + 0.02
+
+
+def test_malformed_requests_and_messages_are_counted_and_harmless(lab: Lab) -> None:
+    import zmq
+
+    with zmq.Context() as context:
+        control = context.socket(zmq.DEALER)
+        control.connect(f"ipc://{lab.rundir}/control")
+        inboxes = []
+        for name in ("tiler", "merger", "npu1", "cam0", "supervisor"):
+            push = context.socket(zmq.PUSH)
+            push.connect(f"ipc://{lab.rundir}/{name}")
+            inboxes.append(push)
+        for junk in (b"", b"\x00" * 100, b"\x81\xa1t\xa3job", os.urandom(1000)):
+            control.send_multipart([b"", junk])
+            for push in inboxes:
+                push.send(junk)
+                push.send_multipart([junk, junk])
+        counted = lambda: {a["name"]: a["malformed"] for a in lab.status()["actors"]}  # noqa: E731
+        runs.wait_for(lambda: counted()["tiler"] >= 8 and counted()["merger"] >= 8)
+        control.send_multipart([b"", b"\x81\xa2do\xa4none"])
+        assert control.poll(5000)
+        assert b"no command named" in control.recv_multipart()[-1]
+        context.destroy(linger=0)
+    assert all(actor["state"] == "running" for actor in lab.status()["actors"])
+
+
+def test_no_run_is_said_so(short_tmp: Path, lab: Lab) -> None:
+    done = actorctl(lab, "status", XDG_RUNTIME_DIR=str(short_tmp))
+    assert done.returncode == 1
+    assert done.stderr.startswith("actorctl: no run is up")
+    done = actorctl(lab, "--run", "other", "status")
+    assert done.returncode == 1
+    assert done.stderr == "actorctl: no run named 'other' is up; up are: lab\n"
+
+
+def test_stop_ends_the_run_and_waits_for_it(scene_video: Path) -> None:
+    topology = runs.stream(scene_video, loop=True) + runs.instant()
+    topology += runs.stage("s", "frame") + runs.workers(1)
+    with Lab(topology) as lab:
+        lab.wait_until_running()
+        processes = runs.processes_of(lab)
+        done = actorctl(lab, "stop")
+        assert done.returncode == 0, done.stderr
+        assert lab.wait(5) == 0, lab.stderr
+        assert runs.leftovers(lab, processes) == []
