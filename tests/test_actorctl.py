@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from tests.support import runs
-from tools.lab import ROOT, Lab
+from tools.run_harness import ROOT, Harness
 
 
 @pytest.fixture(scope="module")
-def lab(scene_video: Path) -> Iterator[Lab]:
+def harness(scene_video: Path) -> Iterator[Harness]:
     """A run without an end: three instant workers on a looped video, in its own time."""
     topology = (
         runs.stream(scene_video, loop=True, pace="realtime")
@@ -26,16 +26,18 @@ def lab(scene_video: Path) -> Iterator[Lab]:
         + runs.stage("small", "tiles")
         + runs.workers(3)
     )
-    with Lab(topology, "--set", "results.wait_for_subscriber=false") as lab:
-        lab.wait_until_running()
-        yield lab
+    with Harness(topology, "--set", "results.wait_for_subscriber=false") as harness:
+        harness.wait_until_running()
+        yield harness
 
 
-def actorctl(lab: Lab, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def actorctl(
+    harness: Harness, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "actors.actorctl", *arguments],
         cwd=ROOT,
-        env={**lab.environment, **environment},
+        env={**harness.environment, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,12 +45,12 @@ def actorctl(lab: Lab, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
-def test_status_has_what_the_contract_says(lab: Lab) -> None:
-    runs.wait_for(lambda: lab.status()["streams"][0]["published"] > 60)
-    done = actorctl(lab, "status", "--json")
+def test_status_has_what_the_contract_says(harness: Harness) -> None:
+    runs.wait_for(lambda: harness.status()["streams"][0]["published"] > 60)
+    done = actorctl(harness, "status", "--json")
     assert done.returncode == 0, done.stderr
     status = json.loads(done.stdout)
-    assert status["run"] == "lab"
+    assert status["run"] == "harness"
     assert status["uptime_s"] > 0
     names = ["cam0", "tiler", "npu0", "npu1", "npu2", "merger"]
     roles = ["capture", "tiler", "worker", "worker", "worker", "merger"]
@@ -74,35 +76,35 @@ def test_status_has_what_the_contract_says(lab: Lab) -> None:
     assert all(core["jobs"] > 0 for core in status["cores"])
 
 
-def test_status_for_a_person(lab: Lab) -> None:
-    done = actorctl(lab, "status", COLUMNS="140")
+def test_status_for_a_person(harness: Harness) -> None:
+    done = actorctl(harness, "status", COLUMNS="140")
     assert done.returncode == 0
-    assert "run lab: running (emulated cores)" in done.stdout
+    assert "run harness: running (emulated cores)" in done.stdout
     assert "npu2" in done.stdout
 
 
-def test_restart_returns_when_the_actor_runs_again(lab: Lab) -> None:
-    before = {actor["name"]: actor["pid"] for actor in lab.status()["actors"]}
-    done = actorctl(lab, "restart", "npu2", "tiler")
+def test_restart_returns_when_the_actor_runs_again(harness: Harness) -> None:
+    before = {actor["name"]: actor["pid"] for actor in harness.status()["actors"]}
+    done = actorctl(harness, "restart", "npu2", "tiler")
     assert done.returncode == 0, done.stderr
-    after = {actor["name"]: actor for actor in lab.status()["actors"]}
+    after = {actor["name"]: actor for actor in harness.status()["actors"]}
     for name, actor in after.items():
         assert actor["state"] == "running"
         assert (actor["pid"] != before[name]) == (name in ("npu2", "tiler"))
     assert after["npu2"]["restarts"] == 1
 
 
-def test_restart_of_nobody_is_refused(lab: Lab) -> None:
-    done = actorctl(lab, "restart", "npu7")
+def test_restart_of_nobody_is_refused(harness: Harness) -> None:
+    done = actorctl(harness, "restart", "npu7")
     assert done.returncode == 1
     assert done.stderr == (
         "actorctl: no actor named 'npu7'; there are cam0, tiler, npu0, npu1, npu2, merger\n"
     )
 
 
-def test_events_tell_what_happened(lab: Lab) -> None:
-    assert actorctl(lab, "restart", "npu0", "--kill").returncode == 0
-    done = actorctl(lab, "events", "--json", "--no-follow")
+def test_events_tell_what_happened(harness: Harness) -> None:
+    assert actorctl(harness, "restart", "npu0", "--kill").returncode == 0
+    done = actorctl(harness, "events", "--json", "--no-follow")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
     mine = [event for event in events if event["actor"] == "npu0"]
@@ -111,56 +113,56 @@ def test_events_tell_what_happened(lab: Lab) -> None:
     assert any(event["kind"] == "running" for event in mine[2:])
 
 
-def test_supervisor_is_idle(lab: Lab) -> None:
+def test_supervisor_is_idle(harness: Harness) -> None:
     """Under 2 % of a core beside a running pipeline; measured over 3 s, in 10 ms steps."""
-    assert lab.process is not None
-    supervisor = psutil.Process(lab.process.pid)
+    assert harness.process is not None
+    supervisor = psutil.Process(harness.process.pid)
     before = sum(supervisor.cpu_times()[:2])
     time.sleep(3.0)
     assert sum(supervisor.cpu_times()[:2]) - before < 0.02 * 3.0 + 0.02
 
 
-def test_malformed_requests_and_messages_are_counted_and_harmless(lab: Lab) -> None:
+def test_malformed_requests_and_messages_are_counted_and_harmless(harness: Harness) -> None:
     import zmq
 
     with zmq.Context() as context:
         control = context.socket(zmq.DEALER)
-        control.connect(f"ipc://{lab.rundir}/control")
+        control.connect(f"ipc://{harness.run_directory}/control")
         inboxes = []
         for name in ("tiler", "merger", "npu1", "cam0", "supervisor"):
             push = context.socket(zmq.PUSH)
-            push.connect(f"ipc://{lab.rundir}/{name}")
+            push.connect(f"ipc://{harness.run_directory}/{name}")
             inboxes.append(push)
         for junk in (b"", b"\x00" * 100, b"\x81\xa1t\xa3job", os.urandom(1000)):
             control.send_multipart([b"", junk])
             for push in inboxes:
                 push.send(junk)
                 push.send_multipart([junk, junk])
-        counted = lambda: {a["name"]: a["malformed"] for a in lab.status()["actors"]}  # noqa: E731
+        counted = lambda: {a["name"]: a["malformed"] for a in harness.status()["actors"]}  # noqa: E731
         runs.wait_for(lambda: counted()["tiler"] >= 8 and counted()["merger"] >= 8)
         control.send_multipart([b"", b"\x81\xa2do\xa4none"])
         assert control.poll(5000)
         assert b"no command named" in control.recv_multipart()[-1]
         context.destroy(linger=0)
-    assert all(actor["state"] == "running" for actor in lab.status()["actors"])
+    assert all(actor["state"] == "running" for actor in harness.status()["actors"])
 
 
-def test_no_run_is_said_so(short_tmp: Path, lab: Lab) -> None:
-    done = actorctl(lab, "status", XDG_RUNTIME_DIR=str(short_tmp))
+def test_no_run_is_said_so(short_tmp: Path, harness: Harness) -> None:
+    done = actorctl(harness, "status", XDG_RUNTIME_DIR=str(short_tmp))
     assert done.returncode == 1
     assert done.stderr.startswith("actorctl: no run is up")
-    done = actorctl(lab, "--run", "other", "status")
+    done = actorctl(harness, "--run", "other", "status")
     assert done.returncode == 1
-    assert done.stderr == "actorctl: no run named 'other' is up; up are: lab\n"
+    assert done.stderr == "actorctl: no run named 'other' is up; up are: harness\n"
 
 
 def test_stop_ends_the_run_and_waits_for_it(scene_video: Path) -> None:
     topology = runs.stream(scene_video, loop=True) + runs.instant()
     topology += runs.stage("s", "frame") + runs.workers(1)
-    with Lab(topology) as lab:
-        lab.wait_until_running()
-        processes = runs.processes_of(lab)
-        done = actorctl(lab, "stop")
+    with Harness(topology) as harness:
+        harness.wait_until_running()
+        processes = runs.processes_of(harness)
+        done = actorctl(harness, "stop")
         assert done.returncode == 0, done.stderr
-        assert lab.wait(5) == 0, lab.stderr
-        assert runs.leftovers(lab, processes) == []
+        assert harness.wait(5) == 0, harness.stderr
+        assert runs.leftovers(harness, processes) == []

@@ -27,8 +27,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tools import scene, standin
-from tools.lab import Lab, LabError, pids, shared_file
+from tools import placeholder_model, scene
+from tools.run_harness import Harness, HarnessError, pids, shared_file
 
 LATENCY_MS = 13.6
 CORES = 3
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 results = _pipeline(video.resolve(), options.seconds)
             _report(options, results, {"video": video.name, "model": model.name})
-    except LabError as error:
+    except HarnessError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -104,8 +104,8 @@ def _own_video(folder: Path) -> Path:
 
 
 def _own_model(folder: Path) -> Path:
-    path = folder / "standin.onnx"
-    standin.write(path)
+    path = folder / "placeholder.onnx"
+    placeholder_model.write(path)
     return path
 
 
@@ -157,20 +157,20 @@ def _with_limit(measured: Measured, limit: float) -> Measured:
 
 def _measure(case: str, topology: str, seconds: float) -> Measured:
     """Run the topology, let it settle, and measure over that time."""
-    with Lab(topology) as lab, lab.subscriber() as results:
-        lab.wait_until_running()
+    with Harness(topology) as harness, harness.subscriber() as results:
+        harness.wait_until_running()
         settled = time.monotonic() + 3.0
         for _ in results:
             if time.monotonic() > settled:
                 break
-        before, begin = lab.status(), time.monotonic()
+        before, begin = harness.status(), time.monotonic()
         used = _cpu_seconds(before)
         first = last = next(results)
         for result in results:
             last = result
             if time.monotonic() > begin + seconds:
                 break
-        after, elapsed = lab.status(), time.monotonic() - begin
+        after, elapsed = harness.status(), time.monotonic() - begin
         frames = last.seq - first.seq
         jobs = {core["core"]: core["jobs"] for core in before["cores"]}
         return Measured(

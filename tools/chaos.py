@@ -30,11 +30,11 @@ from actors.config.partial import source_kind
 from actors.config.topology import Topology, TopologyError, load
 from actors.system.control_socket import ControlError
 from tools import scene
-from tools.board.lab import BoardLab
-from tools.delays import MEASURES, Spread
-from tools.disturb import KINDS
-from tools.lab import Lab, LabError
-from tools.trial import Outcome, Trial, Wish
+from tools.board.board_harness import BoardHarness
+from tools.chaos_run import ChaosRun, Outcome, Plan
+from tools.fault_injection import KINDS
+from tools.recovery_times import MEASURES, Spread
+from tools.run_harness import Harness, HarnessError
 
 ROLES = ("capture", "tiler", "worker", "merger", "renderer")
 _EXAMPLE = """\
@@ -61,13 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry; returns its exit code."""
     parser = _parser()
     options = parser.parse_args(argv)
-    wish = _wish(parser, options)
+    plan = _plan(parser, options)
     try:
         topology = load(options.topology, options.set)
     except TopologyError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return 2
-    if topology.render.video is None and wish.roles == ("renderer",):
+    if topology.render.video is None and plan.roles == ("renderer",):
         parser.error("there is no renderer; give it a video: --set render.video=out.mp4")
     for name, stream in topology.streams.items():
         if source_kind(stream.source) in ("camera", "network"):
@@ -79,18 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         with TemporaryDirectory(prefix="tritile-") as folder, _progress(quiet=options.json) as show:
             settings = [*options.set, *_films(topology, Path(folder), show)]
             given = [part for setting in settings for part in ("--set", setting)]
-            make = Lab if options.board is None else partial(BoardLab, options.board)
+            make = Harness if options.board is None else partial(BoardHarness, options.board)
             topology = load(options.topology, settings)
-            outcome = Trial(partial(make, options.topology, *given), topology, show).run(wish)
-    except (LabError, ControlError) as error:
+            outcome = ChaosRun(partial(make, options.topology, *given), topology, show).run(plan)
+    except (HarnessError, ControlError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     if options.json:
-        print(json.dumps(_as_json(options.topology, wish, topology, outcome)))
+        print(json.dumps(_as_json(options.topology, plan, topology, outcome)))
     else:
-        _print(options.topology, wish, topology, outcome)
+        _print(options.topology, plan, topology, outcome)
     return 1 if outcome.broken else 0
 
 
@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wish(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Wish:
+def _plan(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Plan:
     counts = {kind: getattr(options, f"{kind}s") for kind in KINDS}
     roles = ROLES if options.roles is None else tuple(options.roles.split(","))
     for role in roles:
@@ -151,7 +151,7 @@ def _wish(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Wish:
         parser.error("nothing to do; give --kills, --stops, --terms or --restarts a number")
     if not options.interval_ms > 0:
         parser.error(f"--interval-ms is {options.interval_ms:g}; give milliseconds above 0")
-    return Wish(counts, roles, options.seed, options.interval_ms / 1000)
+    return Plan(counts, roles, options.seed, options.interval_ms / 1000)
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _missed(topology: Topology, outcome: Outcome) -> list[str]:
     return lines
 
 
-def _as_json(path: Path, wish: Wish, topology: Topology, outcome: Outcome) -> dict[str, Any]:
+def _as_json(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> dict[str, Any]:
     delays = []
     for (kind, role), columns in sorted(outcome.delays.items()):
         for measure, values in columns.items():
@@ -200,13 +200,13 @@ def _as_json(path: Path, wish: Wish, topology: Topology, outcome: Outcome) -> di
         "topology": str(path),
         "held": not outcome.broken,
         "broken": list(outcome.broken),
-        **asdict(wish),
+        **asdict(plan),
         "disturbances": {kind: outcome.done.get(kind, 0) for kind in KINDS},
         "hows": dict(outcome.hows),
         "made_to_loop": outcome.made_to_loop,
         "seconds": outcome.seconds,
         "frames": {**asdict(outcome.compared), "longest_gap_ms": outcome.compared.longest_gap_ms},
-        "in_gap": [asdict(act) for act in outcome.in_gap],
+        "in_gap": [asdict(injection) for injection in outcome.in_gap],
         "delays_ms": delays,
         "held_before_after": {
             name: [asdict(then), asdict(now)] for name, (then, now) in outcome.held.items()
@@ -220,13 +220,13 @@ def _as_json(path: Path, wish: Wish, topology: Topology, outcome: Outcome) -> di
     }
 
 
-def _print(path: Path, wish: Wish, topology: Topology, outcome: Outcome) -> None:
+def _print(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> None:
     console = Console(highlight=False)
     compared = outcome.compared
     done = ", ".join(f"{outcome.done[kind]} {kind}s" for kind in KINDS if outcome.done.get(kind))
     hows = ", ".join(f"{n} {how}" for how, n in sorted(outcome.hows.items()))
     console.print(
-        f"{path}, seed {wish.seed}: {done} ({hows}) in {outcome.seconds:.0f} s; reference: "
+        f"{path}, seed {plan.seed}: {done} ({hows}) in {outcome.seconds:.0f} s; reference: "
         f"{outcome.reference_frames} frames in {outcome.reference_seconds:.1f} s",
         soft_wrap=True,
     )
@@ -246,7 +246,10 @@ def _print(path: Path, wish: Wish, topology: Topology, outcome: Outcome) -> None
         f"merger's death, as allowed",
         soft_wrap=True,
     )
-    in_gap = ", ".join(f"{act.kind} {act.actor}" for act in outcome.in_gap) or "nothing"
+    in_gap = (
+        ", ".join(f"{injection.kind} {injection.actor}" for injection in outcome.in_gap)
+        or "nothing"
+    )
     console.print(
         f"longest gap between two frames: {compared.longest_gap_ms:.0f} ms, with {in_gap} "
         f"(undisturbed: {outcome.reference_gap_ms:.0f} ms)",

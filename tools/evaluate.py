@@ -8,7 +8,7 @@ per second beside them; for one topology, or for several variants of it, each a 
   --vary NAME KEY=VALUE [KEY=VALUE ...]    any variant, written as for --set
 
 The truth is "synthetic" (the drawn scene's own), a file in COCO's format for a folder of images, or
-a JSON file about a video's frames (see tools/truths.py).
+a JSON file about a video's frames (see tools/ground_truth.py).
 
 Models report everything from --conf on, and the thresholds are applied afterwards. Merging has then
 seen the weak boxes too: a run with that conf of its own differs a little (on the street video at
@@ -33,11 +33,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from actors.config.file_errors import output_problem
 from actors.config.topology import Topology, TopologyError, load, source_kind
-from tools.evaluation import Asked, Scored, as_json, plot, show
-from tools.lab import LabError
+from tools.evaluation_report import Asked, Scored, as_json, plot, show
+from tools.ground_truth import SYNTHETIC, GroundTruth, GroundTruthError, read_truth
+from tools.run_harness import HarnessError
 from tools.scoring import COCO_SIZES, coco_map, judge
-from tools.truths import SYNTHETIC, Truth, TruthError, read_truth
-from tools.variants import Ran, RunError, Variant, VariantError, run, tilings
+from tools.topology_variants import Ran, RunError, Variant, VariantError, run, tilings
 
 _EXAMPLE = """\
 examples:
@@ -65,13 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TopologyError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return 2
-    except (TruthError, VariantError) as error:
+    except (GroundTruthError, VariantError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
     except RunError as error:
         print(error if error.wrong_input else f"evaluate: the run failed: {error}", file=sys.stderr)
         return 2 if error.wrong_input else 1
-    except LabError as error:
+    except HarnessError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -150,16 +150,16 @@ def _common_settings(options: argparse.Namespace, topology: Topology) -> list[st
     return settings
 
 
-def _must_compare(name: str, ran: Ran, truth: Truth) -> None:
-    """TruthError where the run and the truth do not speak of the same things."""
+def _must_compare(name: str, ran: Ran, truth: GroundTruth) -> None:
+    """GroundTruthError where the run and the truth do not speak of the same things."""
     if not ran.counted:
-        raise TruthError(
+        raise GroundTruthError(
             f"{name}: none of the {ran.frames} frames that were published is annotated; give the "
             "source that it is about"
         )
     if ran.strange and not ran.detections:
         wanted, given = sorted(truth.labels)[:5], [one for one, _ in ran.strange.most_common(5)]
-        raise TruthError(
+        raise GroundTruthError(
             f"{name}: its labels are {', '.join(wanted)} and the run found only "
             f"{', '.join(given)}; make them the same: --set models.NAME.labels=FILE, or --label "
             "for objects of a video that have none"

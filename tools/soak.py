@@ -26,7 +26,7 @@ from rich.table import Table
 from actors.client import Result
 from actors.config.topology import TopologyError, load, source_kind
 from actors.system.control_socket import ControlError
-from tools.lab import Lab, LabError, pids
+from tools.run_harness import Harness, HarnessError, pids
 
 WANTED_GROWTH = 0.02
 _LOOK_S = 1.0
@@ -100,11 +100,11 @@ def compare(first: Sequence[Mapping[str, Look]], last: Sequence[Mapping[str, Loo
     ]
 
 
-def look(lab: Lab) -> dict[str, Look]:
+def look(harness: Harness) -> dict[str, Look]:
     """All actors and the supervisor now."""
-    assert lab.process is not None
+    assert harness.process is not None
     found = {}
-    for name, pid in {**pids(lab.status()), "supervisor": lab.process.pid}.items():
+    for name, pid in {**pids(harness.status()), "supervisor": harness.process.pid}.items():
         try:
             process = psutil.Process(pid)
             found[name] = Look(pid, process.memory_info().rss, process.num_fds())
@@ -116,14 +116,14 @@ def look(lab: Lab) -> dict[str, Look]:
 class _Reader(threading.Thread):
     """Counts the results while somebody else looks at the actors."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, harness: Harness) -> None:
         super().__init__(daemon=True)
         self.frames = self.out_of_order = 0
-        self._lab = lab
+        self._harness = harness
         self._next: dict[str, int] = {}
 
     def run(self) -> None:
-        with self._lab.subscriber() as results:
+        with self._harness.subscriber() as results:
             for message in results:
                 if isinstance(message, Result):
                     self.frames += 1
@@ -131,11 +131,11 @@ class _Reader(threading.Thread):
                     self._next[message.stream] = message.seq + 1
 
 
-def soak(lab: Lab, minutes: float, console: Console) -> Soaked:
-    """Watch a running lab for that long. LabError or ControlError when the run ends before."""
-    reader = _Reader(lab)
+def soak(harness: Harness, minutes: float, console: Console) -> Soaked:
+    """Sample a run for that long. HarnessError or ControlError when the run ends before."""
+    reader = _Reader(harness)
     reader.start()
-    lab.wait_until_running()
+    harness.wait_until_running()
     begin = time.monotonic()
     seconds = minutes * 60
     settled = min(60.0, seconds / 4)
@@ -144,7 +144,7 @@ def soak(lab: Lab, minutes: float, console: Console) -> Soaked:
     half = 0
     with console.status("soaking") as status:
         while (passed := time.monotonic() - begin) < seconds:
-            now = look(lab)
+            now = look(harness)
             if passed >= settled and len(first) < _LOOKS:
                 first.append(now)
             last = [*last, now][-_LOOKS:]
@@ -180,12 +180,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             if source_kind(stream.source) in ("file", "folder", "glob")
         ]
         settings = [part for given in (*options.set, *looped) for part in ("--set", given)]
-        with Lab(options.topology, *settings) as lab:
-            soaked = soak(lab, options.minutes, console)
+        with Harness(options.topology, *settings) as harness:
+            soaked = soak(harness, options.minutes, console)
     except TopologyError as error:
         print(error, file=sys.stderr)
         return 2
-    except (LabError, ControlError) as error:
+    except (HarnessError, ControlError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

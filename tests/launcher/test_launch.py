@@ -15,7 +15,7 @@ import pytest
 from tests.support import runs
 from tests.support.broken_topologies import CASES
 from tests.support.topology_base import Case, lay_out
-from tools.lab import ROOT
+from tools.run_harness import ROOT
 
 
 def launch(

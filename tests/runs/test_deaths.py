@@ -14,11 +14,11 @@ import pytest
 
 from actors.client import End
 from tests.support import runs
-from tools.lab import ROOT, Lab, pids
+from tools.run_harness import ROOT, Harness, pids
 
 FRAMES = 120
 
-Disturb = Callable[[Lab], None]
+Disturb = Callable[[Harness], None]
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def undisturbed(topology: str) -> list[runs.Record]:
     return records["cam0"]
 
 
-def _actorctl(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _actorctl(harness: Harness, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "actors.actorctl", *arguments],
         cwd=ROOT,
-        env=lab.environment,
+        env=harness.environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -45,8 +45,8 @@ def _actorctl(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _kill(*names: str) -> Disturb:
-    def disturb(lab: Lab) -> None:
-        processes = pids(lab.status())
+    def disturb(harness: Harness) -> None:
+        processes = pids(harness.status())
         for name in names:
             os.kill(processes[name], signal.SIGKILL)
 
@@ -54,21 +54,21 @@ def _kill(*names: str) -> Disturb:
 
 
 def _stop_signal(name: str) -> Disturb:
-    return lambda lab: os.kill(pids(lab.status())[name], signal.SIGSTOP)
+    return lambda harness: os.kill(pids(harness.status())[name], signal.SIGSTOP)
 
 
 def _restart(*arguments: str) -> Disturb:
-    def disturb(lab: Lab) -> None:
-        done = _actorctl(lab, "restart", *arguments)
+    def disturb(harness: Harness) -> None:
+        done = _actorctl(harness, "restart", *arguments)
         assert done.returncode == 0, done.stderr
         assert "running again" in done.stdout
 
     return disturb
 
 
-def _kill_nursery(lab: Lab) -> None:
+def _kill_nursery(harness: Harness) -> None:
     """The process that all actors are forked from: nobody notices until one is to be forked."""
-    for process in runs.processes_of(lab):
+    for process in runs.processes_of(harness):
         if "fork server" in process.cmdline()[0]:
             process.kill()
 
@@ -99,8 +99,8 @@ def test_results_are_those_of_an_undisturbed_run(
     acts = list(DISTURBANCES[kind])
     records: list[runs.Record] = []
     frames = None
-    with Lab(topology, "--frames", str(FRAMES)) as lab:
-        for message in runs.messages(lab):
+    with Harness(topology, "--frames", str(FRAMES)) as harness:
+        for message in runs.messages(harness):
             if isinstance(message, End):
                 frames = message.frames
                 break
@@ -110,10 +110,10 @@ def test_results_are_those_of_an_undisturbed_run(
                 continue
             records.append(message.raw)
             if acts and message.seq >= 15 + 25 * (3 - len(acts)):
-                acts.pop(0)(lab)
-        processes = runs.processes_of(lab)
-        assert lab.wait(20) == 0, lab.stderr
-        assert runs.leftovers(lab, processes) == []
+                acts.pop(0)(harness)
+        processes = runs.processes_of(harness)
+        assert harness.wait(20) == 0, harness.stderr
+        assert runs.leftovers(harness, processes) == []
     assert not acts
     assert frames == FRAMES
     assert runs.in_order_once(records, FRAMES)
@@ -126,13 +126,13 @@ def test_video_survives_the_renderers_death(topology: str, tmp_path: Path) -> No
     out = tmp_path / "out.mp4"
     acts = [_kill("renderer"), _kill("renderer", "merger"), _restart("renderer")]
     options = ("--frames", str(FRAMES), "--set", f"render.video={out}")
-    with Lab(topology, *options) as lab:
-        for message in runs.messages(lab):
+    with Harness(topology, *options) as harness:
+        for message in runs.messages(harness):
             if isinstance(message, End):
                 break
             if acts and message.seq >= 20 + 25 * (3 - len(acts)):
-                acts.pop(0)(lab)
-        assert lab.wait(20) == 0, lab.stderr
+                acts.pop(0)(harness)
+        assert harness.wait(20) == 0, harness.stderr
     assert not acts
     assert list(tmp_path.iterdir()) == [out]
     video, shown = cv2.VideoCapture(str(out)), []
@@ -142,17 +142,17 @@ def test_video_survives_the_renderers_death(topology: str, tmp_path: Path) -> No
 
 
 def test_killed_supervisor_takes_everybody_with_it(topology: str) -> None:
-    with Lab(topology) as lab:
-        lab.wait_until_running()
-        processes = runs.processes_of(lab)
+    with Harness(topology) as harness:
+        harness.wait_until_running()
+        processes = runs.processes_of(harness)
         assert len(processes) >= 7
-        assert lab.process is not None
-        lab.process.kill()
-        lab.process.wait()
-        assert [p for p in runs.leftovers(lab, processes, 1.0) if p.startswith("process")] == []
+        assert harness.process is not None
+        harness.process.kill()
+        harness.process.wait()
+        assert [p for p in runs.leftovers(harness, processes, 1.0) if p.startswith("process")] == []
         # The folder it left does not keep the next run of that name from starting.
         again = runs.launch_again(
-            lab, "--frames", "3", "--set", "results.wait_for_subscriber=false"
+            harness, "--frames", "3", "--set", "results.wait_for_subscriber=false"
         )
         assert again.returncode == 0, again.stderr
         assert "cam0: 3 frames" in again.stderr
@@ -163,26 +163,26 @@ def test_killed_supervisor_takes_everybody_with_it(topology: str) -> None:
 def test_a_signal_at_any_moment_ends_the_run_and_leaves_nothing(
     number: signal.Signals, moment: float, topology: str
 ) -> None:
-    with Lab(topology) as lab:
-        assert lab.process is not None
+    with Harness(topology) as harness:
+        assert harness.process is not None
         processes = []
         try:
-            lab.process.wait(moment + 0.05)
+            harness.process.wait(moment + 0.05)
         except subprocess.TimeoutExpired:
-            processes = runs.processes_of(lab)
-        lab.process.send_signal(number)
-        code = lab.wait(10)
+            processes = runs.processes_of(harness)
+        harness.process.send_signal(number)
+        code = harness.wait(10)
         # Before Python has come to the program's first line, the signal itself ends it.
-        assert code == 0 or (moment == 0.0 and code in (-number, 1)), lab.stderr
-        assert "Traceback" not in lab.stderr or moment == 0.0
-        assert runs.leftovers(lab, processes, 1.0) == []
+        assert code == 0 or (moment == 0.0 and code in (-number, 1)), harness.stderr
+        assert "Traceback" not in harness.stderr or moment == 0.0
+        assert runs.leftovers(harness, processes, 1.0) == []
 
 
 def test_second_run_of_a_name_is_refused(topology: str) -> None:
-    with Lab(topology) as lab:
-        lab.wait_until_running()
-        second = runs.launch_again(lab)
+    with Harness(topology) as harness:
+        harness.wait_until_running()
+        second = runs.launch_again(harness)
         assert second.returncode in (1, 2)
-        assert "lab" in second.stderr.splitlines()[-1]
+        assert "harness" in second.stderr.splitlines()[-1]
         assert len(second.stderr.splitlines()) == 1
-        assert lab.status()["run"] == "lab"
+        assert harness.status()["run"] == "harness"

@@ -12,7 +12,7 @@ import pytest
 
 from actors.config.packaged import TOPOLOGY
 from tools import evaluate
-from tools.lab import ROOT
+from tools.run_harness import ROOT
 
 
 def _launch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ from actors.dataflow.messages import (
     encode,
 )
 from tests.support import runs
-from tools.lab import Lab
+from tools.run_harness import Harness
 
 COUNT = int(os.environ.get("TRITILE_FLOOD", "20000"))
 
@@ -58,59 +58,59 @@ def test_flood(scene_video: Path) -> None:
     names = ["cam0", "tiler", "npu0", "npu1", "merger", "supervisor"]
     source = random.Random(5)
     sent = dict.fromkeys([*names, "control", "results"], 0)
-    with Lab(topology, "--set", "results.wait_for_subscriber=false") as lab:
-        before = lab.wait_until_running()
+    with Harness(topology, "--set", "results.wait_for_subscriber=false") as harness:
+        before = harness.wait_until_running()
         with zmq.Context() as context:
             sockets = {}
             for name in names:
                 sockets[name] = context.socket(zmq.PUSH)
-                sockets[name].connect(f"ipc://{lab.rundir}/{name}")
+                sockets[name].connect(f"ipc://{harness.run_directory}/{name}")
             sockets["control"] = context.socket(zmq.DEALER)
-            sockets["control"].connect(f"ipc://{lab.rundir}/control")
+            sockets["control"].connect(f"ipc://{harness.run_directory}/control")
             # An XPUB reads what subscribers send: here it is noise.
             sockets["results"] = context.socket(zmq.XSUB)
             sockets["results"].sndhwm = 0  # it would drop what does not fit
-            sockets["results"].connect(lab.endpoint)
+            sockets["results"].connect(harness.endpoint)
             for _ in range(COUNT):
                 name, junk = source.choice(list(sockets)), _junk(source)
                 sockets[name].send(junk)
                 # What begins with 0 or 1 is a subscription, however strange its topic.
                 sent[name] += name != "results" or junk[:1] not in (b"\0", b"\1")
             sent["merger"] += sent.pop("results")
-            counted = _counted(lab)
+            counted = _counted(harness)
             runs.wait_for(
-                lambda: all(_counted(lab)[name] >= sent[name] for name in names[:-1]),
+                lambda: all(_counted(harness)[name] >= sent[name] for name in names[:-1]),
                 60,
                 f"{sent} {counted}",
             )
             runs.wait_for(
-                lambda: lab.status()["malformed"] >= sent["supervisor"] + sent["control"], 60
+                lambda: harness.status()["malformed"] >= sent["supervisor"] + sent["control"], 60
             )
             context.destroy(linger=0)
-        after = lab.status()
+        after = harness.status()
         assert [a["pid"] for a in after["actors"]] == [a["pid"] for a in before["actors"]]
         assert all(actor["state"] == "running" for actor in after["actors"])
         published = after["streams"][0]["published"]
-        runs.wait_for(lambda: lab.status()["streams"][0]["published"] > published + 50)
-        assert lab.status()["streams"][0]["incomplete"] == 0
+        runs.wait_for(lambda: harness.status()["streams"][0]["published"] > published + 50)
+        assert harness.status()["streams"][0]["incomplete"] == 0
         for name in names[:-1]:
-            assert _counted(lab)[name] == sent[name]
+            assert _counted(harness)[name] == sent[name]
 
 
 def test_what_no_subscriber_sends_is_cut_off(scene_video: Path) -> None:
     """A message of 300 MB to the results' port: the merger neither takes it nor minds."""
     topology = runs.stream(scene_video, loop=True) + runs.instant()
     topology += runs.stage("small", "tiles") + runs.workers(1)
-    with Lab(topology, "--set", "results.wait_for_subscriber=false") as lab:
-        before = _merger(lab.wait_until_running())
+    with Harness(topology, "--set", "results.wait_for_subscriber=false") as harness:
+        before = _merger(harness.wait_until_running())
         with zmq.Context() as context:
             socket = context.socket(zmq.XSUB)
             closed = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-            socket.connect(lab.endpoint)
+            socket.connect(harness.endpoint)
             socket.send(b"\2" + bytes(300_000_000))
             assert closed.poll(20_000), "it was taken"
             context.destroy(linger=0)
-        after = _merger(lab.status())
+        after = _merger(harness.status())
         assert after["pid"] == before["pid"]
         assert after["rss_mb"] < before["rss_mb"] + 100
 
@@ -120,5 +120,5 @@ def _merger(status: dict[str, Any]) -> dict[str, Any]:
     return merger
 
 
-def _counted(lab: Lab) -> dict[str, int]:
-    return {actor["name"]: actor["malformed"] for actor in lab.status()["actors"]}
+def _counted(harness: Harness) -> dict[str, int]:
+    return {actor["name"]: actor["malformed"] for actor in harness.status()["actors"]}

@@ -24,8 +24,8 @@ import pytest
 from actors.client import End
 from tests.support import runs
 from tests.support.streams import FakeCamera, JpegServer, RtspServer, free_port
-from tools import standin
-from tools.lab import ROOT, Lab, pids
+from tools import placeholder_model
+from tools.run_harness import ROOT, Harness, pids
 
 WARM_UP = 10
 
@@ -48,17 +48,17 @@ def _topology(source: str, **keys: Any) -> str:
 class Watch:
     """Reads a run's results on a thread, so that a test can do things to the source meanwhile."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, harness: Harness) -> None:
         self.records: list[runs.Record] = []
         self.end: int | None = None
-        self._lab = lab
+        self._harness = harness
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         # A run that fails sends no end, and then nothing more.
         with suppress(TimeoutError):
-            for message in runs.messages(self._lab, 15):
+            for message in runs.messages(self._harness, 15):
                 if isinstance(message, End):
                     self.end = message.frames
                 # After a merger's death its last frame may come twice.
@@ -74,8 +74,8 @@ class Watch:
         return self.records
 
 
-def _cam0(lab: Lab) -> dict[str, Any]:
-    stream: dict[str, Any] = lab.status()["streams"][0]
+def _cam0(harness: Harness) -> dict[str, Any]:
+    stream: dict[str, Any] = harness.status()["streams"][0]
     return stream
 
 
@@ -86,51 +86,53 @@ def _gaps(records: list[runs.Record]) -> int:
     return int(numbers[-1]) + 1 - len(numbers)
 
 
-def _dropped(lab: Lab) -> int:
+def _dropped(harness: Harness) -> int:
     """What the run says at its end that it dropped."""
-    match = re.search(r"cam0: \d+ frames in .* (\d+) dropped", lab.stderr)
+    match = re.search(r"cam0: \d+ frames in .* (\d+) dropped", harness.stderr)
     return int(match[1]) if match else 0
 
 
-def _kinds(lab: Lab) -> list[str]:
-    return [event["kind"] for event in lab.events()]
+def _kinds(harness: Harness) -> list[str]:
+    return [event["kind"] for event in harness.events()]
 
 
 # ---- frames arrive, the source goes and comes back
 
 
-def _until_the_source_came_back(lab: Lab, watch: Watch, server: JpegServer | RtspServer) -> None:
+def _until_the_source_came_back(
+    harness: Harness, watch: Watch, server: JpegServer | RtspServer
+) -> None:
     watch.wait_for(20)
-    status = _cam0(lab)
+    status = _cam0(harness)
     assert (status["live"], status["connected"], status["reconnects"]) == (True, True, 0)
     server.stop()
-    runs.wait_for(lambda: not _cam0(lab)["connected"], 8, "for the stream to be missed")
-    assert _cam0(lab)["reconnects"] == 0
+    runs.wait_for(lambda: not _cam0(harness)["connected"], 8, "for the stream to be missed")
+    assert _cam0(harness)["reconnects"] == 0
     before = len(watch.records)
     server.start()
-    runs.wait_for(lambda: _cam0(lab)["connected"], 10, "for the stream to come back")
+    runs.wait_for(lambda: _cam0(harness)["connected"], 10, "for the stream to come back")
     watch.wait_for(before + 10)
-    assert _cam0(lab)["reconnects"] == 1
-    kinds = _kinds(lab)
+    assert _cam0(harness)["reconnects"] == 1
+    kinds = _kinds(harness)
     assert kinds.count("source_lost") == kinds.count("source_back") == 1
 
 
 @pytest.mark.parametrize("kind", ["rtsp", pytest.param("http", marks=pytest.mark.slow)])
 def test_stream_drops_out_and_comes_back(kind: str) -> None:
     server: JpegServer | RtspServer = RtspServer() if kind == "rtsp" else JpegServer()
-    with server, Lab(_topology(server.url)) as lab:
-        watch = Watch(lab)
-        _until_the_source_came_back(lab, watch, server)
-        processes = runs.processes_of(lab)
-        assert lab.process is not None
-        lab.process.send_signal(signal.SIGINT)
-        assert lab.wait(10) == 0, lab.stderr
+    with server, Harness(_topology(server.url)) as harness:
+        watch = Watch(harness)
+        _until_the_source_came_back(harness, watch, server)
+        processes = runs.processes_of(harness)
+        assert harness.process is not None
+        harness.process.send_signal(signal.SIGINT)
+        assert harness.wait(10) == 0, harness.stderr
         records = watch.join()
         assert watch.end == len(records)
-        assert _gaps(records) == _dropped(lab)
-        assert "source_lost" not in lab.stderr
-        assert "trying again until it is back" in lab.stderr
-        assert runs.leftovers(lab, processes) == []
+        assert _gaps(records) == _dropped(harness)
+        assert "source_lost" not in harness.stderr
+        assert "trying again until it is back" in harness.stderr
+        assert runs.leftovers(harness, processes) == []
     for record in records:
         assert record["size"] == [640, 360]
         assert record["source_frame"] == record["seq"]
@@ -139,11 +141,11 @@ def test_stream_drops_out_and_comes_back(kind: str) -> None:
 
 
 def test_frames_option_ends_a_stream(jpegs: JpegServer) -> None:
-    with Lab(_topology(jpegs.url), "--frames", "25") as lab:
-        records, ends = runs.collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
+    with Harness(_topology(jpegs.url), "--frames", "25") as harness:
+        records, ends = runs.collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
         assert len(records["cam0"]) == ends["cam0"] == 25
-        assert _gaps(records["cam0"]) == _dropped(lab)
+        assert _gaps(records["cam0"]) == _dropped(harness)
     # Received at the source's rate, whatever it took to work on them.
     times = np.array([(r["seq"], r["captured_ns"]) for r in records["cam0"]])
     rate = (times[-1, 0] - times[0, 0]) / (times[-1, 1] - times[0, 1]) * 1e9
@@ -151,13 +153,13 @@ def test_frames_option_ends_a_stream(jpegs: JpegServer) -> None:
 
 
 def test_stream_of_another_size_after_it_came_back(jpegs: JpegServer) -> None:
-    with Lab(_topology(jpegs.url), "--frames", "60") as lab:
-        watch = Watch(lab)
+    with Harness(_topology(jpegs.url), "--frames", "60") as harness:
+        watch = Watch(harness)
         watch.wait_for(10)
         jpegs.stop()
         jpegs.set_size((320, 240))
         jpegs.start()
-        assert lab.wait(20) == 0, lab.stderr
+        assert harness.wait(20) == 0, harness.stderr
         sizes = [tuple(record["size"]) for record in watch.join()]
     assert set(sizes) == {(640, 360), (320, 240)}
     assert sizes == sorted(sizes, reverse=True)
@@ -165,14 +167,14 @@ def test_stream_of_another_size_after_it_came_back(jpegs: JpegServer) -> None:
 
 @pytest.mark.slow
 def test_stream_that_comes_back_too_large_ends_the_run_with_a_sentence(jpegs: JpegServer) -> None:
-    with Lab(_topology(jpegs.url)) as lab:
-        watch = Watch(lab)
+    with Harness(_topology(jpegs.url)) as harness:
+        watch = Watch(harness)
         watch.wait_for(10)
         jpegs.stop()
         jpegs.set_size((1280, 720))
         jpegs.start()
-        assert lab.wait(20) == 1
-        last = lab.stderr.splitlines()[-1]
+        assert harness.wait(20) == 1
+        last = harness.stderr.splitlines()[-1]
     assert last.startswith("launch: cam0 cannot run: http://127.0.0.1:")
     assert "a frame of 1280x720 takes 2764800 bytes and the frame slot has 692224" in last
 
@@ -187,8 +189,8 @@ def test_latency_is_bounded_when_the_pipeline_has_half_the_rate(
 ) -> None:
     """Slow on purpose: what a busy machine adds is small beside a frame's time then."""
     jpegs.fps = 12
-    model = tmp_path / "standin.onnx"
-    standin.write(model)
+    model = tmp_path / "placeholder.onnx"
+    placeholder_model.write(model)
     frame_ms = 1000 / 6
     topology = (
         runs.stream(jpegs.url, slots=slots)
@@ -196,17 +198,17 @@ def test_latency_is_bounded_when_the_pipeline_has_half_the_rate(
         + runs.stage("all", "frame")
         + runs.workers(1)
     )
-    with Lab(topology, "--frames", "54") as lab:
-        watch = Watch(lab)
+    with Harness(topology, "--frames", "54") as harness:
+        watch = Watch(harness)
         watch.wait_for(WARM_UP)
-        capture = pids(lab.status())["cam0"]
-        before, memory = _cam0(lab), _resident(capture)
+        capture = pids(harness.status())["cam0"]
+        before, memory = _cam0(harness), _resident(capture)
         watch.wait_for(50)
-        after, grown = _cam0(lab), _resident(capture) - memory
-        assert lab.wait(20) == 0, lab.stderr
+        after, grown = _cam0(harness), _resident(capture) - memory
+        assert harness.wait(20) == 0, harness.stderr
         records = watch.join()
         # Every gap is a drop that was counted, and nearly all for want of a slot.
-        assert _gaps(records) == _dropped(lab)
+        assert _gaps(records) == _dropped(harness)
     assert before["in_flight"] <= slots
     assert after["dropped"]["no_free_slot"] > before["dropped"]["no_free_slot"] + 20
     assert after["dropped"]["newer_frame"] <= 0.2 * after["dropped"]["no_free_slot"]
@@ -229,59 +231,59 @@ def _resident(pid: int) -> int:
 
 
 def test_killed_capture_goes_on_with_the_next_frame(jpegs: JpegServer) -> None:
-    with Lab(_topology(jpegs.url), "--frames", "60") as lab:
-        watch = Watch(lab)
+    with Harness(_topology(jpegs.url), "--frames", "60") as harness:
+        watch = Watch(harness)
         for frames in (15, 35):
             watch.wait_for(frames)
-            os.kill(pids(lab.status(), ["capture"])["cam0"], signal.SIGKILL)
-            runs.wait_for(lambda: _cam0(lab)["connected"] == 1, 10)
+            os.kill(pids(harness.status(), ["capture"])["cam0"], signal.SIGKILL)
+            runs.wait_for(lambda: _cam0(harness)["connected"] == 1, 10)
         watch.wait_for(50)
-        actors = {actor["name"]: actor["restarts"] for actor in lab.status()["actors"]}
+        actors = {actor["name"]: actor["restarts"] for actor in harness.status()["actors"]}
         assert actors["cam0"] == 2
-        processes = runs.processes_of(lab)
-        assert lab.wait(20) == 0, lab.stderr
+        processes = runs.processes_of(harness)
+        assert harness.wait(20) == 0, harness.stderr
         records = watch.join()
         assert len(records) == watch.end == 60
         # The counters have outlived two captures.
-        assert _gaps(records) == _dropped(lab)
-        assert runs.leftovers(lab, processes) == []
+        assert _gaps(records) == _dropped(harness)
+        assert runs.leftovers(harness, processes) == []
 
 
 @pytest.mark.slow
 def test_gaps_survive_the_death_of_everybody_else(jpegs: JpegServer, tmp_path: Path) -> None:
     """With frames being dropped all the while: who comes back finds its place among the gaps."""
-    model = tmp_path / "standin.onnx"
-    standin.write(model)
+    model = tmp_path / "placeholder.onnx"
+    placeholder_model.write(model)
     topology = (
         runs.stream(jpegs.url, slots=4)
         + runs.model(model, runtime="emulated", latency_ms=70)
         + runs.stage("all", "frame")
         + runs.workers(1)
     )
-    with Lab(topology, "--frames", "90") as lab:
-        watch = Watch(lab)
+    with Harness(topology, "--frames", "90") as harness:
+        watch = Watch(harness)
         for count, name in enumerate(["npu0", "tiler", "merger", "cam0", "tiler", "merger"]):
             watch.wait_for(10 + 12 * count)
-            os.kill(pids(lab.status())[name], signal.SIGKILL)
-        assert lab.wait(30) == 0, lab.stderr
+            os.kill(pids(harness.status())[name], signal.SIGKILL)
+        assert harness.wait(30) == 0, harness.stderr
         records = watch.join()
         assert len(records) == watch.end == 90
-        assert _gaps(records) == _dropped(lab) > 20
+        assert _gaps(records) == _dropped(harness) > 20
         assert all(record["complete"] for record in records)
 
 
 def test_signal_while_the_source_is_away(jpegs: JpegServer) -> None:
-    with Lab(_topology(jpegs.url)) as lab:
-        watch = Watch(lab)
+    with Harness(_topology(jpegs.url)) as harness:
+        watch = Watch(harness)
         watch.wait_for(5)
         jpegs.stop()
-        runs.wait_for(lambda: not _cam0(lab)["connected"], 8)
-        processes = runs.processes_of(lab)
-        assert lab.process is not None
-        lab.process.send_signal(signal.SIGINT)
-        assert lab.wait(3) == 0, lab.stderr
+        runs.wait_for(lambda: not _cam0(harness)["connected"], 8)
+        processes = runs.processes_of(harness)
+        assert harness.process is not None
+        harness.process.send_signal(signal.SIGINT)
+        assert harness.wait(3) == 0, harness.stderr
         assert watch.end is None or watch.end == len(watch.join())
-        assert runs.leftovers(lab, processes, 1.0) == []
+        assert runs.leftovers(harness, processes, 1.0) == []
 
 
 @pytest.mark.parametrize("option", ["--check", "--frames=3"])
@@ -310,19 +312,19 @@ def test_source_that_is_not_there_at_launch(option: str, tmp_path: Path) -> None
 def test_camera_gives_what_it_can_and_survives_its_cable(tmp_path: Path) -> None:
     camera = FakeCamera(tmp_path, "MJPG 640 480 30\nMJPG 1920 1080 15 5\nYUYV 1920 1080 5\n")
     topology = _topology(camera.path, size=[1920, 1080], fps=30)
-    lab = Lab(topology, "--frames", "45")
-    lab.environment |= camera.environment
-    with lab:
-        watch = Watch(lab)
+    harness = Harness(topology, "--frames", "45")
+    harness.environment |= camera.environment
+    with harness:
+        watch = Watch(harness)
         watch.wait_for(10)
         camera.unplug()
-        runs.wait_for(lambda: not _cam0(lab)["connected"], 8)
+        runs.wait_for(lambda: not _cam0(harness)["connected"], 8)
         camera.plug_in()
-        runs.wait_for(lambda: _cam0(lab)["reconnects"] == 1, 8)
-        assert lab.wait(20) == 0, lab.stderr
+        runs.wait_for(lambda: _cam0(harness)["reconnects"] == 1, 8)
+        assert harness.wait(20) == 0, harness.stderr
         records = watch.join()
-        assert _gaps(records) == _dropped(lab)
-        assert lab.stderr.splitlines()[0] == (
+        assert _gaps(records) == _dropped(harness)
+        assert harness.stderr.splitlines()[0] == (
             "topology.toml: warning: streams.cam0.source: /dev/video77: asked for 30 fps, the "
             "camera gives 15: its 1920x1080 MJPG mode ends there"
         )

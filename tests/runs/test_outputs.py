@@ -20,7 +20,7 @@ from actors.outputs.video_files import joined, part, parts
 from actors.renderer import FrameWriter
 from actors.system.control_block import ControlBlock, Layout, StreamRecord
 from tests.support import runs
-from tools.lab import Lab, pids
+from tools.run_harness import Harness, pids
 
 
 def _topology(video: Path) -> str:
@@ -29,28 +29,28 @@ def _topology(video: Path) -> str:
     return topology + runs.workers(1)
 
 
-def _broken(lab: Lab) -> bool:
-    return any(event["kind"] == "broken_output" for event in lab.events())
+def _broken(harness: Harness) -> bool:
+    return any(event["kind"] == "broken_output" for event in harness.events())
 
 
-def _kill_renderer(lab: Lab) -> None:
+def _kill_renderer(harness: Harness) -> None:
     """SIGKILL, and wait until there is another one."""
-    before = pids(lab.status())["renderer"]
+    before = pids(harness.status())["renderer"]
     os.kill(before, signal.SIGKILL)
-    runs.wait_for(lambda: pids(lab.status()).get("renderer", before) != before)
+    runs.wait_for(lambda: pids(harness.status()).get("renderer", before) != before)
 
 
-def _goes_on(lab: Lab) -> None:
+def _goes_on(harness: Harness) -> None:
     """The run publishes far more frames than there are slots."""
-    published = lab.status()["streams"][0]["published"]
-    runs.wait_for(lambda: lab.status()["streams"][0]["published"] > published + 50)
+    published = harness.status()["streams"][0]["published"]
+    runs.wait_for(lambda: harness.status()["streams"][0]["published"] > published + 50)
 
 
-def _stop(lab: Lab) -> list[str]:
+def _stop(harness: Harness) -> list[str]:
     """End the run well; what it said about its outputs."""
-    lab.ask(do="stop")
-    assert lab.wait(20) == 0, lab.stderr
-    return [line for line in lab.stderr.splitlines()[-6:] if "out.mp4" in line]
+    harness.ask(do="stop")
+    assert harness.wait(20) == 0, harness.stderr
+    return [line for line in harness.stderr.splitlines()[-6:] if "out.mp4" in line]
 
 
 @pytest.mark.slow
@@ -60,14 +60,14 @@ def test_a_broken_video_stays_broken_when_the_renderer_dies(
     """A limit on the size of files stands in for the end of the disk."""
     out = tmp_path / "out.mp4"
     options = ("--set", f"render.video={out}", "--set", "results.wait_for_subscriber=false")
-    with Lab(_topology(scene_video), *options) as lab:
-        renderer = pids(lab.wait_until_running())["renderer"]
+    with Harness(_topology(scene_video), *options) as harness:
+        renderer = pids(harness.wait_until_running())["renderer"]
         resource.prlimit(renderer, resource.RLIMIT_FSIZE, (600_000, 600_000))
-        runs.wait_for(lambda: _broken(lab))
-        _goes_on(lab)
-        _kill_renderer(lab)  # the next one has no such limit
-        _goes_on(lab)
-        lines = _stop(lab)
+        runs.wait_for(lambda: _broken(harness))
+        _goes_on(harness)
+        _kill_renderer(harness)  # the next one has no such limit
+        _goes_on(harness)
+        lines = _stop(harness)
     assert any("drawn into" in line and "broken" in line for line in lines), lines
     assert any("warning" in line and "File too large" in line for line in lines), lines
     assert parts(out) == [out]
@@ -79,20 +79,20 @@ def test_a_video_that_was_deleted_is_broken_for_the_next_renderer(
 ) -> None:
     out = tmp_path / "out.mp4"
     options = ("--set", f"render.video={out}", "--set", "results.wait_for_subscriber=false")
-    with Lab(_topology(scene_video), *options) as lab:
-        lab.wait_until_running()
+    with Harness(_topology(scene_video), *options) as harness:
+        harness.wait_until_running()
         runs.wait_for(lambda: out.exists())
-        _goes_on(lab)
-        _kill_renderer(lab)
+        _goes_on(harness)
+        _kill_renderer(harness)
         runs.wait_for(lambda: len(parts(out)) == 2)
         # The parts of a film whose beginning is gone once made their listing endless.
         out.unlink()
-        _kill_renderer(lab)
-        runs.wait_for(lambda: _broken(lab))
-        _goes_on(lab)
-        _kill_renderer(lab)
-        _goes_on(lab)
-        lines = _stop(lab)
+        _kill_renderer(harness)
+        runs.wait_for(lambda: _broken(harness))
+        _goes_on(harness)
+        _kill_renderer(harness)
+        _goes_on(harness)
+        lines = _stop(harness)
     assert any("warning" in line and "are gone from it" in line for line in lines), lines
     assert not out.exists()
 
@@ -104,10 +104,10 @@ def test_frames_that_cannot_be_encoded_break_the_video_not_the_run(tmp_path: Pat
     for number in range(4):
         cv2.imwrite(str(images / f"{number}.png"), np.zeros((64, 20_000, 3), np.uint8))
     topology = runs.stream(images) + runs.instant() + runs.stage("s", "frame") + runs.workers(1)
-    with Lab(topology, "--set", f"render.video={out}") as lab:
-        _, ends = runs.collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
-        lines = lab.stderr.splitlines()
+    with Harness(topology, "--set", f"render.video={out}") as harness:
+        _, ends = runs.collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
+        lines = harness.stderr.splitlines()
     assert ends == {"cam0": 4}
     assert any("no video can be made of 20000x64 frames" in line for line in lines[-4:]), lines
 
@@ -125,14 +125,14 @@ def test_actors_killed_at_their_start_do_not_go_on_with_an_earlier_runs_outputs(
 ) -> None:
     video, log = _leave_outputs(tmp_path)
     options = ("--set", f"render.video={video}", "--set", f"results.jsonl={log}")
-    with Lab(_topology(scene_video), *options, "--frames", "12") as lab:
+    with Harness(_topology(scene_video), *options, "--frames", "12") as harness:
         waiting = {"merger", "renderer"}
         while waiting:
-            for name, pid in pids(lab.status(), tuple(waiting)).items():
+            for name, pid in pids(harness.status(), tuple(waiting)).items():
                 os.kill(pid, signal.SIGKILL)
                 waiting.remove(name)
-        records, _ = runs.collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
+        records, _ = runs.collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
     assert runs.in_order_once(records["cam0"], 12)
     assert [json.loads(line) for line in log.read_text().splitlines()][:-1] == records["cam0"]
     assert parts(video) == [video]
@@ -146,12 +146,12 @@ def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
     options = ["--set", f"render.video={video}", "--set", f"results.jsonl={log}"]
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = f"results.bind=tcp://127.0.0.1:{server.getsockname()[1]}"
-        with Lab(_topology(scene_video), *options, "--set", taken) as lab:
-            assert lab.wait() == 2, lab.stderr
+        with Harness(_topology(scene_video), *options, "--set", taken) as harness:
+            assert harness.wait() == 2, harness.stderr
     # A run of this name is on already: what lies there may be its.
-    with Lab(_topology(scene_video)) as lab:
-        lab.wait_until_running()
-        again = runs.launch_again(lab, *options, "--set", "results.bind=tcp://127.0.0.1:*")
+    with Harness(_topology(scene_video)) as harness:
+        harness.wait_until_running()
+        again = runs.launch_again(harness, *options, "--set", "results.bind=tcp://127.0.0.1:*")
     assert again.returncode == 1, again.stderr
     assert {path.read_text() for path in (video, part(video, 1), log)} == {
         '{"stream":"cam0","seq":99}\n'

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support import runs
-from tools.lab import Lab
+from tools.run_harness import Harness
 
 FRAMES = 40
 
@@ -30,7 +30,7 @@ def test_every_frame_once_in_order_then_the_end(video: Path) -> None:
     assert ends == {"cam0": FRAMES}
     for record in records["cam0"]:
         assert record["v"] == 1
-        assert record["run"] == "lab"
+        assert record["run"] == "harness"
         assert record["source_frame"] == record["seq"]
         assert record["size"] == [1920, 1080]
         assert record["complete"] is True
@@ -50,12 +50,12 @@ def test_every_frame_once_in_order_then_the_end(video: Path) -> None:
 
 def test_log_holds_the_same_records(video: Path, tmp_path: Path) -> None:
     log = tmp_path / "out.jsonl"
-    with Lab(_tiled(video), "--set", f"results.jsonl={log}") as lab:
-        records, _ = runs.collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
+    with Harness(_tiled(video), "--set", f"results.jsonl={log}") as harness:
+        records, _ = runs.collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert lines[:-1] == records["cam0"]
-    assert lines[-1] == {"v": 1, "run": "lab", "stream": "cam0", "frames": FRAMES}
+    assert lines[-1] == {"v": 1, "run": "harness", "stream": "cam0", "frames": FRAMES}
 
 
 def test_video_has_every_frame_drawn_into(video: Path, tmp_path: Path) -> None:
@@ -133,11 +133,11 @@ def test_unreadable_image_is_counted_and_passed_over(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((80, 80, 3), 90 * number, np.uint8))
     (tmp_path / "1.png").write_bytes(b"\x89PNG no more")
     topology = runs.stream(tmp_path) + runs.instant() + runs.stage("s", "frame") + runs.workers(1)
-    with Lab(topology) as lab:
-        records, _ = runs.collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
-        assert "1 unreadable" in lab.stderr
-        assert "1.png" in lab.stderr
+    with Harness(topology) as harness:
+        records, _ = runs.collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
+        assert "1 unreadable" in harness.stderr
+        assert "1.png" in harness.stderr
     assert [(r["seq"], r["source_frame"]) for r in records["cam0"]] == [(0, 0), (1, 2)]
 
 

@@ -12,7 +12,7 @@ import pytest
 from actors.client import End
 from actors.runtimes.instant import POISON, TROUBLES
 from tests.support import runs
-from tools.lab import Lab, pids
+from tools.run_harness import Harness, pids
 
 FRAMES, BAD = 30, 5
 # A hang is noticed in 2 s and comes twice.
@@ -45,15 +45,15 @@ def test_poisoned_tile_is_given_up_and_named(trouble: str, workers: int, tmp_pat
         + runs.workers(workers)
     )
     records: list[runs.Record] = []
-    with Lab(topology, "--frames", str(FRAMES + 3)) as lab:
-        for message in runs.messages(lab, LONGEST_GAP_S):
+    with Harness(topology, "--frames", str(FRAMES + 3)) as harness:
+        for message in runs.messages(harness, LONGEST_GAP_S):
             if isinstance(message, End):
                 break
             records.append(message.raw)
             if message.seq == BAD:
-                status = lab.status()
-                events = lab.ask(do="events", after=0)["events"]
-        assert lab.wait(20) == 0, lab.stderr
+                status = harness.status()
+                events = harness.ask(do="events", after=0)["events"]
+        assert harness.wait(20) == 0, harness.stderr
     assert runs.in_order_once(records, FRAMES + 3)
     for record in records:
         assert record["complete"] == (record["seq"] != BAD)
@@ -104,20 +104,20 @@ def test_others_carry_on_when_a_core_is_gone(scene_video: Path) -> None:
         + runs.workers(2)
         + runs.table("workers.npu2", core=2, models=["m"], cpus=[1000])
     )
-    with Lab(topology, "--set", "results.wait_for_subscriber=false") as lab:
-        runs.wait_for(lambda: lab.status()["degraded"], 30)
-        status = lab.status()
+    with Harness(topology, "--set", "results.wait_for_subscriber=false") as harness:
+        runs.wait_for(lambda: harness.status()["degraded"], 30)
+        status = harness.status()
         states = {actor["name"]: actor["state"] for actor in status["actors"]}
         assert states["npu2"] == "failed"
         assert states["npu0"] == states["npu1"] == "running"
         error = next(a["last_error"] for a in status["actors"] if a["name"] == "npu2")
         assert "workers.npu2.cpus" in error
         published = status["streams"][0]["published"]
-        runs.wait_for(lambda: lab.status()["streams"][0]["published"] > published + 20)
+        runs.wait_for(lambda: harness.status()["streams"][0]["published"] > published + 20)
         # Another chance, which it does not use: the answer says why.
         with pytest.raises(Exception, match="npu2 did not come back"):
-            lab.ask(do="restart", actors=["npu2"], kill=False)
-        assert lab.status()["streams"][0]["incomplete"] == 0
+            harness.ask(do="restart", actors=["npu2"], kill=False)
+        assert harness.status()["streams"][0]["incomplete"] == 0
 
 
 @pytest.mark.slow
@@ -127,13 +127,13 @@ def test_full_disk_breaks_the_output_not_the_run(scene_video: Path, tmp_path: Pa
     topology = runs.stream(scene_video) + runs.instant() + runs.stage("s", "frame")
     topology += runs.workers(1)
     options = ("--set", f"render.video={video}", "--set", f"results.jsonl={log}")
-    with Lab(topology, *options) as lab:
-        processes = pids(lab.wait_until_running())
+    with Harness(topology, *options) as harness:
+        processes = pids(harness.wait_until_running())
         resource.prlimit(processes["renderer"], resource.RLIMIT_FSIZE, (600_000, 600_000))
         resource.prlimit(processes["merger"], resource.RLIMIT_FSIZE, (10_000, 10_000))
-        records, ends = runs.collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
-        last = lab.stderr.splitlines()[-4:]
+        records, ends = runs.collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
+        last = harness.stderr.splitlines()[-4:]
     assert runs.in_order_once(records["cam0"], 40)
     assert ends == {"cam0": 40}
     broken = [line for line in last if "is broken" in line]

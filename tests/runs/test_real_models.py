@@ -8,8 +8,8 @@ import cv2
 import pytest
 
 from tests.support import runs
-from tests.support.truth import Truth
-from tools.lab import Lab
+from tests.support.truth import GroundTruth
+from tools.run_harness import Harness
 
 # Two workers on two cores run yolov8n on seven tiles at about two frames a second.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
@@ -44,7 +44,9 @@ def test_yolov8n_finds_the_people_of_the_street(shared_data: Path) -> None:
     assert ends == {"cam0": frames}
     assert runs.in_order_once(records["cam0"], frames)
     assert all(record["complete"] for record in records["cam0"])
-    recall, precision = Truth(shared_data / "street" / "street_gt.json").score(records["cam0"])
+    recall, precision = GroundTruth(shared_data / "street" / "street_gt.json").score(
+        records["cam0"]
+    )
     assert recall >= 0.87
     assert precision >= 0.82
 
@@ -73,14 +75,16 @@ def test_yolox_on_the_whole_street(shared_data: Path, tmp_path: Path) -> None:
         runs.workers(TWO_WORKERS),
     )
     out = tmp_path / "out.mp4"
-    with Lab(topology, "--set", f"render.video={out}") as lab:
-        records, ends = runs.collect(lab)
-        processes = runs.processes_of(lab)
-        assert lab.wait(30) == 0, lab.stderr
-        assert runs.leftovers(lab, processes) == []
+    with Harness(topology, "--set", f"render.video={out}") as harness:
+        records, ends = runs.collect(harness)
+        processes = runs.processes_of(harness)
+        assert harness.wait(30) == 0, harness.stderr
+        assert runs.leftovers(harness, processes) == []
     assert ends == {"cam0": 302}
     assert runs.in_order_once(records["cam0"], 302)
-    recall, precision = Truth(shared_data / "street" / "street_gt.json").score(records["cam0"])
+    recall, precision = GroundTruth(shared_data / "street" / "street_gt.json").score(
+        records["cam0"]
+    )
     # A nano model on a frame shrunk 4.6 times; BGR and RGB confused gives recall 0.4.
     assert recall > 0.6
     assert precision > 0.8
@@ -114,5 +118,5 @@ def test_two_models_on_different_workers(shared_data: Path) -> None:
         if d["label"] == "person"
     }
     assert people == {("person", 0)}
-    recall, _ = Truth(shared_data / "street" / "street_gt.json").score(records["cam0"])
+    recall, _ = GroundTruth(shared_data / "street" / "street_gt.json").score(records["cam0"])
     assert recall > 0.8

@@ -13,7 +13,7 @@ import pytest
 
 from actors.client import End
 from tests.support import runs
-from tools.lab import Lab
+from tools.run_harness import Harness
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -22,22 +22,22 @@ FRAMES = 120
 PAUSE_S = 3.0
 
 
-def _restarts(lab: Lab) -> dict[str, int]:
-    return {actor["name"]: actor["restarts"] for actor in lab.status()["actors"]}
+def _restarts(harness: Harness) -> dict[str, int]:
+    return {actor["name"]: actor["restarts"] for actor in harness.status()["actors"]}
 
 
 def test_pause_of_the_whole_machine_is_no_hang(scene_video: Path) -> None:
     """As a container that is paused, or a virtual machine: all stop, the supervisor wakes first."""
     records: list[runs.Record] = []
     paused = False
-    with Lab(runs.cascade(scene_video), "--frames", str(FRAMES)) as lab:
-        for message in runs.messages(lab):
+    with Harness(runs.cascade(scene_video), "--frames", str(FRAMES)) as harness:
+        for message in runs.messages(harness):
             if isinstance(message, End):
                 break
             records.append(message.raw)
             if message.seq == 30:
-                assert lab.process is not None
-                everybody = [psutil.Process(lab.process.pid), *runs.processes_of(lab)]
+                assert harness.process is not None
+                everybody = [psutil.Process(harness.process.pid), *runs.processes_of(harness)]
                 for process in everybody:
                     process.send_signal(signal.SIGSTOP)
                 time.sleep(PAUSE_S)
@@ -45,10 +45,10 @@ def test_pause_of_the_whole_machine_is_no_hang(scene_video: Path) -> None:
                     process.send_signal(signal.SIGCONT)
                 paused = True
             if message.seq == 100:
-                restarts = _restarts(lab)
-        assert lab.wait(20) == 0, lab.stderr
+                restarts = _restarts(harness)
+        assert harness.wait(20) == 0, harness.stderr
     assert paused
-    assert set(restarts.values()) == {0}, lab.stderr
+    assert set(restarts.values()) == {0}, harness.stderr
     assert runs.in_order_once(records, FRAMES)
     assert all(record["complete"] for record in records)
 
@@ -59,9 +59,9 @@ def test_an_image_that_takes_long_to_decode_is_no_hang(tmp_path: Path) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
     cv2.imwrite(str(tmp_path / "huge.jpg"), noise, options)
     topology = runs.stream(tmp_path, slots=2) + runs.instant() + runs.stage("large", "frame")
-    with Lab(topology + runs.workers(1)) as lab:
-        records, ends = runs.collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
-        assert "hung" not in lab.stderr
+    with Harness(topology + runs.workers(1)) as harness:
+        records, ends = runs.collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
+        assert "hung" not in harness.stderr
     assert ends == {"cam0": 1}
     assert runs.in_order_once(records["cam0"], 1)

@@ -16,7 +16,7 @@ import pytest
 from actors.runtimes.contract import RuntimeSpec
 from actors.runtimes.emulated import CORE_BYTES, EmulatedCore
 from actors.runtimes.registry import inspect, open_runtime
-from tools import standin
+from tools import placeholder_model
 
 MS = 1_000_000
 
@@ -88,7 +88,7 @@ def test_processes_share_one_core_and_a_killed_one_does_not_keep_it(core_fd: int
 
 def test_outputs_are_the_models_through_int8(core_fd: int, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    standin.write(path)
+    placeholder_model.write(path)
     samples = inspect("onnx", str(path), (0, 0)).samples
     spec = RuntimeSpec("emulated", str(path), (640, 640), (0.0,) * 3, (255.0,) * 3, 1, 5.0, core_fd)
     runtime = open_runtime(spec)

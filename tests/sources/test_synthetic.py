@@ -19,7 +19,7 @@ from actors.scene.world import Placed, World
 from actors.sources.contract import SourceError, SourceInfo, SourceRequest
 from actors.sources.opening import inspect, open_source
 from tests.support import runs
-from tools.lab import Lab, pids
+from tools.run_harness import Harness, pids
 
 SIZE = (640, 360)
 
@@ -205,10 +205,10 @@ def test_a_run_and_a_capture_that_dies() -> None:
     assert ends == {"cam0": frames}
     assert runs.in_order_once(undisturbed["cam0"], frames)
     records: list[runs.Record] = []
-    with Lab(topology, "--frames", str(frames)) as lab:
-        for message in runs.messages(lab):
+    with Harness(topology, "--frames", str(frames)) as harness:
+        for message in runs.messages(harness):
             records.append(message.raw)
             if len(records) == 10:
-                os.kill(pids(lab.status())["cam0"], signal.SIGKILL)
-        assert lab.wait(20) == 0, lab.stderr
+                os.kill(pids(harness.status())["cam0"], signal.SIGKILL)
+        assert harness.wait(20) == 0, harness.stderr
     assert runs.essence(records[:-1]) == runs.essence(undisturbed["cam0"])

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.client import End, Result
-from tools.census import leftovers as leftovers
-from tools.census import processes_of as processes_of
-from tools.lab import ROOT, Lab
+from tools.run_harness import ROOT, Harness
+from tools.run_resources import leftovers as leftovers
+from tools.run_resources import processes_of as processes_of
 
 Record = dict[str, Any]
 
@@ -58,11 +58,13 @@ def _table(name: str, **keys: Any) -> str:
     return "\n".join([f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in keys.items())]) + "\n\n"
 
 
-def collect(lab: Lab, timeout: float = 120.0) -> tuple[dict[str, list[Record]], dict[str, int]]:
+def collect(
+    harness: Harness, timeout: float = 120.0
+) -> tuple[dict[str, list[Record]], dict[str, int]]:
     """Subscribe until every stream has ended: records by stream, and frames as `end` told them."""
     records: dict[str, list[Record]] = {}
     ends: dict[str, int] = {}
-    for message in messages(lab, timeout):
+    for message in messages(harness, timeout):
         if isinstance(message, End):
             ends[message.stream] = message.frames
         else:
@@ -70,25 +72,25 @@ def collect(lab: Lab, timeout: float = 120.0) -> tuple[dict[str, list[Record]], 
     return records, ends
 
 
-def messages(lab: Lab, timeout: float = 120.0) -> Iterator[Result | End]:
-    with lab.subscriber(timeout) as subscriber:
+def messages(harness: Harness, timeout: float = 120.0) -> Iterator[Result | End]:
+    with harness.subscriber(timeout) as subscriber:
         yield from subscriber
 
 
 def run(topology: str, *options: str) -> tuple[dict[str, list[Record]], dict[str, int]]:
     """A whole run that must end well: its records and ends."""
-    with Lab(topology, *options) as lab:
-        records, ends = collect(lab)
-        assert lab.wait(20) == 0, lab.stderr
+    with Harness(topology, *options) as harness:
+        records, ends = collect(harness)
+        assert harness.wait(20) == 0, harness.stderr
     return records, ends
 
 
-def launch_again(lab: Lab, *options: str) -> subprocess.CompletedProcess[str]:
-    """`launch` once more, with a Lab's topology and run directories."""
+def launch_again(harness: Harness, *options: str) -> subprocess.CompletedProcess[str]:
+    """`launch` once more, with a Harness's topology and run directories."""
     return subprocess.run(
-        [sys.executable, "-m", "actors.launch", str(lab.topology), *options],
+        [sys.executable, "-m", "actors.launch", str(harness.topology), *options],
         cwd=ROOT,
-        env=lab.environment,
+        env=harness.environment,
         capture_output=True,
         text=True,
         timeout=60,

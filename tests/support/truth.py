@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tools.ground_truth import found, of_known_labels, read_truth
 from tools.scoring import count, judge
-from tools.truths import found, of_known_labels, read_truth
 
 
-class Truth:
+class GroundTruth:
     """The annotated frames of the street video."""
 
     def __init__(self, path: Path) -> None:

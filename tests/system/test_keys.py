@@ -10,7 +10,7 @@ import pytest
 
 from actors.client import End, ResultError, Subscriber
 from tests.support import runs
-from tools.lab import ROOT, Lab
+from tools.run_harness import ROOT, Harness
 
 
 def make_keys(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
@@ -37,15 +37,15 @@ def test_only_who_has_keys_reads(scene_video: Path, tmp_path: Path) -> None:
     topology = runs.stream(scene_video) + runs.instant() + runs.stage("s", "frame")
     topology += runs.workers(1)
     options = ("--set", f"results.curve={keys / 'server'}", "--set", "results.bind=tcp://0.0.0.0:*")
-    with Lab(topology, *options) as lab:
-        address = lab.wait_until_running()["results"].replace("0.0.0.0", "127.0.0.1")
+    with Harness(topology, *options) as harness:
+        address = harness.wait_until_running()["results"].replace("0.0.0.0", "127.0.0.1")
         for wrong in (None, keys / "stranger"):
             outsider = Subscriber(address, timeout=0.7, keys=wrong)
             with outsider, pytest.raises(TimeoutError):
                 next(outsider)
         with Subscriber(address, timeout=30, keys=keys / "laptop") as subscriber:
             messages = list(subscriber)
-        assert lab.wait(20) == 0, lab.stderr
+        assert harness.wait(20) == 0, harness.stderr
     assert isinstance(messages[-1], End)
     assert len(messages) == 41
 

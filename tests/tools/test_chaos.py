@@ -15,13 +15,13 @@ import pytest
 
 from actors.client import Result
 from tests.support import runs
-from tools import census, chaos
-from tools.census import Held
-from tools.compare import FAULTS, Comparison, Reference
-from tools.delays import Act, Spread, crashes_ns, measure
-from tools.disturb import ALONE, STARTING, TOGETHER, steps
-from tools.lab import Lab, pids
-from tools.trial import _log_faults
+from tools import chaos, run_resources
+from tools.chaos_run import _log_faults
+from tools.fault_injection import ALONE, STARTING, TOGETHER, steps
+from tools.recovery_times import Injection, Spread, crashes_ns, measure
+from tools.result_comparison import FAULTS, Comparison, Reference
+from tools.run_harness import Harness, pids
+from tools.run_resources import Held
 
 MS = 1_000_000
 
@@ -31,7 +31,7 @@ def record(seq: int, frame: int | None = None, **changes: Any) -> runs.Record:
     frame = seq % 5 if frame is None else frame
     made = {
         "v": 1,
-        "run": "lab",
+        "run": "harness",
         "stream": "cam0",
         "seq": seq,
         "source_frame": frame,
@@ -202,11 +202,11 @@ def _event(time: float, actor: str, kind: str, text: str = "") -> dict[str, Any]
 
 
 def test_delays_are_those_of_the_last_act_on_that_actor() -> None:
-    acts = [
-        Act(10.0, "kill", "npu0", "worker", ALONE),
-        Act(20.0, "kill", "npu0", "worker", STARTING),
-        Act(20.5, "stop", "npu0", "worker", STARTING),
-        Act(10.1, "stop", "tiler", "tiler", ALONE),
+    injections = [
+        Injection(10.0, "kill", "npu0", "worker", ALONE),
+        Injection(20.0, "kill", "npu0", "worker", STARTING),
+        Injection(20.5, "stop", "npu0", "worker", STARTING),
+        Injection(10.1, "stop", "tiler", "tiler", ALONE),
     ]
     events = [
         _event(9.0, "npu0", "running"),
@@ -225,7 +225,7 @@ def test_delays_are_those_of_the_last_act_on_that_actor() -> None:
     random.Random(1).shuffle(events)
     found = {
         row: {name: [round(ms) for ms in values] for name, values in columns.items() if values}
-        for row, columns in measure(acts, events).items()
+        for row, columns in measure(injections, events).items()
     }
     assert found == {
         ("kill", "worker"): {
@@ -275,10 +275,10 @@ def test_steps_do_what_was_asked_for_at_the_mean_interval(seed: int) -> None:
 
 def test_growth_of_what_is_held() -> None:
     before = {"tiler": Held(20, 50 << 20), "supervisor": Held(12, 30 << 20)}
-    assert census.growth(before, before) == []
-    assert census.growth(before, {"tiler": Held(24, 60 << 20)}) == []
+    assert run_resources.growth(before, before) == []
+    assert run_resources.growth(before, {"tiler": Held(24, 60 << 20)}) == []
     after = {"tiler": Held(40, 50 << 20), "supervisor": Held(12, 90 << 20), "stray": Held(1, 0)}
-    assert census.growth(before, after) == [
+    assert run_resources.growth(before, after) == [
         "tiler: 20 descriptors became 40",
         "supervisor: 31 MB became 94 MB",
         "process stray is new",
@@ -290,22 +290,22 @@ def test_leases_show_slots_that_are_out_and_none_after_a_good_end(
     ends_well: bool, scene_video: Path
 ) -> None:
     looped = _instant(scene_video).replace("[models", "loop = true\n\n[models", 1)
-    with Lab(looped) as lab, lab.subscriber() as results:
+    with Harness(looped) as harness, harness.subscriber() as results:
         assert isinstance(next(results), Result)
-        leases = census.Leases(lab)
+        leases = run_resources.Leases(harness)
         runs.wait_for(lambda: leases.out().keys() >= {"cam0"}, what="for a frame in flight")
-        assert lab.process is not None
+        assert harness.process is not None
         if ends_well:
-            lab.ask(do="stop")
+            harness.ask(do="stop")
             for _ in results:
                 pass
-            assert lab.wait() == 0
+            assert harness.wait() == 0
             assert leases.out() == {}
         else:
-            os.kill(pids(lab.status())["merger"], signal.SIGSTOP)
+            os.kill(pids(harness.status())["merger"], signal.SIGSTOP)
             time.sleep(0.5)
-            lab.process.kill()
-            lab.process.wait()
+            harness.process.kill()
+            harness.process.wait()
             assert leases.out()["cam0"] > 0
 
 

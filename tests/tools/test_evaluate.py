@@ -17,8 +17,8 @@ import pytest
 from actors.client import Subscriber
 from actors.runtimes.instant import POISON, TROUBLES
 from tests.support import runs
-from tools import evaluate, variants
-from tools.lab import Lab
+from tools import evaluate, topology_variants
+from tools.run_harness import Harness
 
 SIZE = (320, 240)
 # In the order of their numbers; by name alone img10 would come second.
@@ -375,7 +375,7 @@ def test_a_model_that_cannot_be_loaded_is_wrong_input(
     assert "Traceback" not in printed.err
 
 
-class _Doomed(Lab):
+class _Doomed(Harness):
     """Its `launch` is killed before the first result."""
 
     def subscriber(self, timeout: float = 60.0) -> Subscriber:
@@ -390,7 +390,7 @@ def test_a_run_that_fails_is_no_measurement(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(variants, "Lab", _Doomed)
+    monkeypatch.setattr(topology_variants, "Harness", _Doomed)
     truth = write(folder / "truth.json", coco(published))
     assert evaluate.main([str(folder / "topology.toml"), "--truth", truth, "--json"]) == 1
     printed = capsys.readouterr()

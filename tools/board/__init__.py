@@ -23,7 +23,8 @@ What the device does:
 - Each core runs one job at a time, whichever contexts and processes ask; a job takes the model's
   `latency_ms`. Masks as on the board (1, 2, 4: one core; 0: the one that is free first; 5 and 6 are
   refused); a model for several images falls back to that, with the vendor's message.
-- It sees filled rectangles in six colours (device/eyes.c) and answers them as YOLOv8 outputs, int8.
+- It detects filled rectangles in six colours (device/detector.c) and answers with YOLOv8 outputs,
+  int8.
 - It fails as it is told, and writes down every call (device/npu.c, `npu.Npu`); both in the folder
   that RKNN_EMULATED names, /run/rknpu otherwise. A run of its own gets a folder of its own.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools import board
 from tools.board import model
-from tools.board.entering import enter
+from tools.board.enter_userland import enter
 from tools.board.userland import CHIPS, MIRROR, BoardError, build, setup
 
 

@@ -186,7 +186,7 @@ def compile_device(folder: Path) -> None:
     """Compile the emulated library and what is preloaded into the folder."""
     flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
     sources = {
-        "usr/lib/librknnrt.so": ["librknnrt.c", "npu.c", "eyes.c", "model.c"],
+        "usr/lib/librknnrt.so": ["librknnrt.c", "npu.c", "detector.c", "model.c"],
         "board/preload.so": ["preload.c"],
     }
     for library, names in sources.items():

@@ -19,8 +19,8 @@ from actors.vision.heads import HeadDescription, build
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Size, Tile, View, plan, to_frame
 from tools.convert.errors import ConvertError
+from tools.ground_truth import FileGroundTruth, GroundTruthError, read_truth
 from tools.scoring import CocoMap, Found, Targets, coco_map
-from tools.truths import FileTruth, TruthError, read_truth
 
 Run = Callable[[Image], Sequence[Tensor]]
 """One inference: uint8 (h, w, 3) in the model's channel order to its outputs."""
@@ -61,9 +61,9 @@ def read_set(file: Path, images: Path | None) -> LabelledSet:
         raise ConvertError(f"--images {folder}: there is no such folder; correct the path")
     try:
         truth = read_truth(str(file), {"images": str(folder)})
-    except TruthError as error:
+    except GroundTruthError as error:
         raise ConvertError(f"--report {error}") from None
-    if not isinstance(truth, FileTruth):
+    if not isinstance(truth, FileGroundTruth):
         raise ConvertError(f"--report {file}: a COCO-format file with its images is needed")
     files = list_images(str(folder))
     known = sorted(truth.known.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.board.lab import on_board
+from tools.board.board_harness import on_board
 from tools.board.npu import Npu
 from tools.board.userland import BoardError, build
 

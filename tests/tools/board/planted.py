@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 SIZE = (1920, 1080)
-# What device/eyes.c says, written again: red, green, blue of classes 0 to 5.
+# What device/detector.c says, written again: red, green, blue of classes 0 to 5.
 COLORS = ((255, 0, 255), (0, 255, 0), (255, 0, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))
 LABELS = tuple(f"target{number}" for number in range(len(COLORS)))
 

@@ -17,9 +17,9 @@ from tests.tools.board.conftest import Run
 from tests.tools.board.refusals import SMALL
 from tools import chaos
 from tools.board import model
-from tools.board.lab import BoardLab
+from tools.board.board_harness import BoardHarness
 from tools.board.npu import Call, cores_of_contexts, overlaps
-from tools.lab import pids
+from tools.run_harness import pids
 
 pytestmark = [pytest.mark.board, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -137,10 +137,10 @@ def _run(
 ) -> tuple[list[runs.Record], list[Call], str]:
     """A run to its end: records, the device's calls, stderr. `kill`: npu0 after that frame."""
     records: list[runs.Record] = []
-    with BoardLab(board, topology, *options) as lab:
-        lab.npu.script(*rules)
+    with BoardHarness(board, topology, *options) as harness:
+        harness.npu.script(*rules)
         try:
-            for message in runs.messages(lab, 120.0):
+            for message in runs.messages(harness, 120.0):
                 if isinstance(message, End):
                     break
                 # On a busy machine the supervisor may take a slow merger for hung: it delivers at
@@ -149,11 +149,11 @@ def _run(
                     continue
                 records.append(message.raw)
                 if kill is not None and message.seq == kill:
-                    os.kill(pids(lab.status())["npu0"], signal.SIGKILL)
+                    os.kill(pids(harness.status())["npu0"], signal.SIGKILL)
         except TimeoutError:
-            pytest.fail(f"no more results:\n{lab.stderr}")
-        assert lab.wait(60) == 0, lab.stderr
-        return records, lab.npu.calls(), lab.stderr
+            pytest.fail(f"no more results:\n{harness.stderr}")
+        assert harness.wait(60) == 0, harness.stderr
+        return records, harness.npu.calls(), harness.stderr
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from actors.vision.merging import nms_indices
 from tests.support import runs
 from tests.tools.convert import models
 from tools.convert.__main__ import main
-from tools.lab import ROOT, Lab
+from tools.run_harness import ROOT, Harness
 
 pytestmark = [pytest.mark.toolkit, pytest.mark.usefixtures("toolkit_environment")]
 
@@ -135,10 +135,10 @@ def test_int8_numerics_go_through_launch(converted: Path, images: Path) -> None:
     stock = HeadDescription("yolov8-stock", 2, False, (0,))
     exact = decoded("onnx", converted.with_name("net.onnx"), stock, images / "0.png")
     assert len(simulated) > 3
-    with Lab(topology(images, converted, runtime="simulator")) as lab:
-        records, ends = runs.collect(lab)
-        assert lab.wait() == 0, lab.stderr
-        assert "SIMULATED" in lab.stderr or "simulated" in lab.stderr
+    with Harness(topology(images, converted, runtime="simulator")) as harness:
+        records, ends = runs.collect(harness)
+        assert harness.wait() == 0, harness.stderr
+        assert "SIMULATED" in harness.stderr or "simulated" in harness.stderr
     assert ends == {"cam0": 6}
     scores = {round(d["score"], 5) for d in records["cam0"][0]["detections"]}
     assert scores

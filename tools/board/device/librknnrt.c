@@ -1,5 +1,5 @@
 /* An emulated librknnrt.so: what the vendor's Python package calls, answered by an NPU that takes
- * time (npu.c), sees coloured targets (eyes.c) and fails when it is told to.
+ * time (npu.c), sees coloured targets (detector.c) and fails when it is told to.
  */
 #include <pthread.h>
 #include <stdlib.h>

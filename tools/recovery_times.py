@@ -24,7 +24,7 @@ _RECOVERED = re.compile(r"jobs of (\S+) finished elsewhere")
 
 
 @dataclass(frozen=True)
-class Act:
+class Injection:
     """One disturbance. `time` is CLOCK_REALTIME in seconds, right before it; `how` says whether
     it came alone, together with another, or while the actor was starting."""
 
@@ -56,26 +56,28 @@ Delays = Mapping[tuple[str, str], Mapping[str, Sequence[float]]]
 """Milliseconds, one a case, by (kind, role) and measure."""
 
 
-def measure(acts: Iterable[Act], events: Iterable[Event]) -> Delays:
+def measure(injections: Iterable[Injection], events: Iterable[Event]) -> Delays:
     """What each disturbance took.
 
-    An event belongs to the last act on its actor before it, so an act that the next one overtook
-    has no measure of what had not happened yet.
+    An event belongs to the last injection into its actor before it, so an injection that was
+    followed by another too early has no measure of what had not happened yet.
     """
     happened = _by_actor(events)
-    by_actor: dict[str, list[Act]] = defaultdict(list)
-    for act in sorted(acts, key=lambda act: act.time):
-        by_actor[act.actor].append(act)
+    by_actor: dict[str, list[Injection]] = defaultdict(list)
+    for injection in sorted(injections, key=lambda injection: injection.time):
+        by_actor[injection.actor].append(injection)
     delays: dict[tuple[str, str], dict[str, list[float]]] = {}
     for actor, own in by_actor.items():
         events_of = happened.get(actor, [])
         times = [time for time, _ in events_of]
         ends = [after.time for _, after in pairwise(own)] + [float("inf")]
-        for act, end in zip(own, ends, strict=True):
-            row = delays.setdefault((act.kind, act.role), {name: [] for name in MEASURES})
-            window = events_of[bisect_left(times, act.time) : bisect_left(times, end)]
+        for injection, end in zip(own, ends, strict=True):
+            row = delays.setdefault(
+                (injection.kind, injection.role), {name: [] for name in MEASURES}
+            )
+            window = events_of[bisect_left(times, injection.time) : bisect_left(times, end)]
             for name, time in _first(window).items():
-                row[name].append((time - act.time) * 1000)
+                row[name].append((time - injection.time) * 1000)
     return delays
 
 

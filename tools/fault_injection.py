@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.system.control_socket import ControlError
-from tools.delays import Act
-from tools.lab import Lab, LabError
+from tools.recovery_times import Injection
+from tools.run_harness import Harness, HarnessError
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 KINDS = (*SIGNALS, "restart")
@@ -61,18 +61,18 @@ def steps(counts: Mapping[str, int], interval_s: float, chance: random.Random) -
     return made
 
 
-class Disturber:
+class FaultInjector:
     """Works off the steps. Attributes may be read by other threads meanwhile."""
 
     def __init__(
-        self, lab: Lab, todo: list[Step], roles: Collection[str], chance: random.Random
+        self, harness: Harness, todo: list[Step], roles: Collection[str], chance: random.Random
     ) -> None:
-        self.acts: list[Act] = []
+        self.injections: list[Injection] = []
         self.refused: list[str] = []
         """Restarts that were answered with an error."""
         self.over = False
         """The run came to its end before all was done."""
-        self._lab = lab
+        self._harness = harness
         self._todo = todo
         self._roles = frozenset(roles)
         self._chance = chance
@@ -85,7 +85,7 @@ class Disturber:
         self._halt.set()
 
     def run(self) -> None:
-        """Do all steps, and wait until everybody is up again. LabError when that cannot be."""
+        """Do all steps, and wait until everybody is up again. HarnessError when that cannot be."""
         for step in self._todo:
             if self._halt.wait(step.wait_s) or self.over:
                 break
@@ -111,7 +111,7 @@ class Disturber:
         """An actor that may be hit now, a random one of a random role; waits until there is one."""
         deadline = time.monotonic() + _PATIENCE_S
         while not self._halt.is_set():
-            actors = self._lab.status()["actors"]
+            actors = self._harness.status()["actors"]
             self.over = _sources_over(actors)
             if self.over:
                 return None
@@ -122,7 +122,7 @@ class Disturber:
             if by_role:
                 return self._chance.choice(by_role[self._chance.choice(sorted(by_role))])
             if time.monotonic() > deadline:
-                raise LabError(f"nobody to disturb was up within {_PATIENCE_S:.0f} s: {actors}")
+                raise HarnessError(f"nobody to disturb was up within {_PATIENCE_S:.0f} s: {actors}")
             self._halt.wait(_LOOK_S)
         return None
 
@@ -145,7 +145,7 @@ class Disturber:
             self._restarts.append(thread)
         elif not self._signal(actor["pid"], SIGNALS[kind]):
             return False
-        self.acts.append(Act(now, kind, actor["name"], actor["role"], how))
+        self.injections.append(Injection(now, kind, actor["name"], actor["role"], how))
         before = self._hit.get(actor["name"])
         idle = before is not None and actor["done"] <= before.done
         strikes = before.strikes + 1 if before is not None and idle else 1
@@ -156,7 +156,7 @@ class Disturber:
         """Hit an actor that was just killed when its next process is there, ready or not."""
         deadline = time.monotonic() + 5.0
         while time.monotonic() < deadline and not self._halt.is_set():
-            actor = next(a for a in self._lab.status()["actors"] if a["name"] == name)
+            actor = next(a for a in self._harness.status()["actors"] if a["name"] == name)
             if actor["pid"] and actor["pid"] != self._hit[name].pid:
                 time.sleep(self._chance.uniform(0, _WHILE_STARTING_S))
                 return self._hit_one(kind, actor, STARTING)
@@ -165,14 +165,14 @@ class Disturber:
 
     def _signal(self, pid: int, number: signal.Signals) -> bool:
         """Signal one of the run's actors; False when there is no such process any more."""
-        assert self._lab.process is not None
+        assert self._harness.process is not None
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             return False
         try:
             # The number may belong to somebody else by now; the descriptor cannot change hands.
-            if _parent(pid) != self._lab.process.pid:
+            if _parent(pid) != self._harness.process.pid:
                 return False
             signal.pidfd_send_signal(pidfd, number)
         except ProcessLookupError:
@@ -183,7 +183,7 @@ class Disturber:
 
     def _restart(self, name: str) -> None:
         try:
-            self._lab.ask(do="restart", actors=[name])
+            self._harness.ask(do="restart", actors=[name])
         except ControlError as error:
             self.refused.append(f"restart {name}: {error}")
 
@@ -193,7 +193,7 @@ class Disturber:
         """Wait until everybody who was hit is up again."""
         deadline = time.monotonic() + _PATIENCE_S
         while not self._halt.is_set() and not self.over:
-            actors = self._lab.status()["actors"]
+            actors = self._harness.status()["actors"]
             down = [a for a in actors if a["state"] not in ("running", "ended")]
             down += [
                 a for a in actors if a["name"] in self._hit and a["pid"] == self._hit[a["name"]].pid
@@ -203,7 +203,7 @@ class Disturber:
                 return
             if time.monotonic() > deadline:
                 names = ", ".join(f"{a['name']} ({a['state']})" for a in down)
-                raise LabError(f"not up again within {_PATIENCE_S:.0f} s: {names}")
+                raise HarnessError(f"not up again within {_PATIENCE_S:.0f} s: {names}")
             self._halt.wait(_LOOK_S)
 
 
@@ -232,17 +232,17 @@ def _parent(pid: int) -> int:
 class EventReader(threading.Thread):
     """Collects the events of a run as they happen; the run itself keeps the last thousand."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, harness: Harness) -> None:
         super().__init__(name="events", daemon=True)
         self.events: list[dict[str, Any]] = []
-        self._lab = lab
+        self._harness = harness
         self._halt = threading.Event()
 
     def run(self) -> None:
         while not self._halt.is_set():
             last = self.events[-1]["id"] if self.events else 0
             try:
-                self.events += self._lab.events(last)
+                self.events += self._harness.events(last)
             except ControlError:
                 self._halt.wait(_LOOK_S)  # the run is over, or busy: then it answers the next time
 

@@ -12,8 +12,8 @@ import pytest
 
 from actors.config.topology import load
 from tests.support import runs
-from tools.truths import TruthError, found, of_known_labels, read_truth
-from tools.variants import VariantError, tilings
+from tools.ground_truth import GroundTruthError, found, of_known_labels, read_truth
+from tools.topology_variants import VariantError, tilings
 
 
 def write(path: Path, content: Any) -> str:
@@ -77,7 +77,7 @@ def test_a_scenes_records_carry_their_truth() -> None:
     known, strange = of_known_labels(hits, truth)
     assert known.classes.tolist() == [targets.classes[1]]
     assert strange == {"tree": 1}
-    with pytest.raises(TruthError, match="without ground truth"):
+    with pytest.raises(GroundTruthError, match="without ground truth"):
         truth.targets({"seq": 4, "stream": "cam0"})
 
 
@@ -128,5 +128,5 @@ def test_labels_of_a_video(tmp_path: Path) -> None:
     assert labels([plain], "walker") == ["walker"]
     assert labels([plain, named]) == ["person", "van"]
     assert labels([plain, named], label="dog") == ["dog", "van"]
-    with pytest.raises(TruthError, match="have labels of their own"):
+    with pytest.raises(GroundTruthError, match="have labels of their own"):
         labels([named], "walker")

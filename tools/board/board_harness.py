@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tools.board.npu import Npu
-from tools.lab import Lab
+from tools.run_harness import Harness
 
 
 def on_board(folder: Path, *command: str, chip: str = "rk3588") -> list[str]:
@@ -16,8 +16,8 @@ def on_board(folder: Path, *command: str, chip: str = "rk3588") -> list[str]:
     return [sys.executable, "-m", "tools.board", "run", *inside]
 
 
-class BoardLab(Lab):
-    """As a Lab, on the board in `board`, with an NPU of its own."""
+class BoardHarness(Harness):
+    """As a Harness, on the board in `board`, with an NPU of its own."""
 
     def __init__(self, board: Path, topology: str | Path, *options: str) -> None:
         super().__init__(topology, *options)
@@ -25,7 +25,7 @@ class BoardLab(Lab):
         self.environment["RKNN_EMULATED"] = str(self.npu.folder)
         self._board = board.absolute()
 
-    def __enter__(self) -> BoardLab:
+    def __enter__(self) -> BoardHarness:
         launch = ("python3", "-m", "actors.launch", str(self.topology.absolute()), *self._options)
         with self.stderr_path.open("wb") as stderr:
             self.process = subprocess.Popen(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.scoring import CocoMap, Count, Verdicts, count, size_ranges
-from tools.variants import Ran
+from tools.topology_variants import Ran
 
 # Of a table that is not written to a terminal.
 _WIDTH = 120

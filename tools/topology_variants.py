@@ -17,9 +17,9 @@ from pathlib import Path
 
 from actors.client import End, Result
 from actors.config.topology import Topology
-from tools.lab import Lab, until_over
+from tools.ground_truth import GroundTruth, found, of_known_labels
+from tools.run_harness import Harness, messages_until_end
 from tools.scoring import Found, Targets
-from tools.truths import Truth, found, of_known_labels
 
 _GRID = re.compile(r"([1-9]\d?)x([1-9]\d?)")
 _END_S = 20.0
@@ -122,21 +122,21 @@ def run(
     topology: Path,
     variant: Variant,
     options: Sequence[str],
-    truth: Truth,
+    truth: GroundTruth,
     streams: Sequence[str],
     tick: Callable[[], None],
 ) -> Ran:
     """Run `topology` with `options` of `launch`; `tick` is called for each frame.
 
-    The frames of `streams` are compared. Raises RunError, and TruthError for a frame that the truth
-    does not fit.
+    The frames of `streams` are compared. Raises RunError, and GroundTruthError for a frame of
+    another size than annotated.
     """
     ran = Ran(variant)
     published: list[int] = []
     seen: set[tuple[str, int]] = set()
     begin = time.monotonic()
-    with Lab(topology, *options) as lab, lab.subscriber(1.0) as results:
-        for message in until_over(results, lab, silence_s=math.inf):
+    with Harness(topology, *options) as harness, harness.subscriber(1.0) as results:
+        for message in messages_until_end(results, harness, silence_s=math.inf):
             if isinstance(message, End) or (message.stream, message.seq) in seen:
                 continue
             seen.add((message.stream, message.seq))
@@ -146,9 +146,9 @@ def run(
             if message.stream in streams:
                 _take(ran, message, truth)
             tick()
-        code = lab.wait(_END_S)
+        code = harness.wait(_END_S)
         if code != 0:
-            raise RunError(_last_words(lab.stderr, code), wrong_input=code == 2)
+            raise RunError(_last_words(harness.stderr, code), wrong_input=code == 2)
         ran.lost = sum(results.gaps.values())
     ran.seconds = time.monotonic() - begin
     ran.frames = len(published)
@@ -167,7 +167,7 @@ def _last_words(stderr: str, code: int) -> str:
     return "\n".join(lines if code == 2 else lines[-1:])
 
 
-def _take(ran: Ran, result: Result, truth: Truth) -> None:
+def _take(ran: Ran, result: Result, truth: GroundTruth) -> None:
     targets = truth.targets(result.raw)
     if targets is not None:
         ran.targets.append(targets)

@@ -22,11 +22,11 @@ import psutil
 from actors.client import End, Result
 from actors.config.topology import Topology
 from actors.system.control_socket import ControlError
-from tools import census
-from tools.compare import Compared, Comparison, Reference
-from tools.delays import Act, Delays, crashes_ns, measure
-from tools.disturb import Disturber, EventReader, steps
-from tools.lab import Lab, LabError, until_over
+from tools import run_resources
+from tools.fault_injection import EventReader, FaultInjector, steps
+from tools.recovery_times import Delays, Injection, crashes_ns, measure
+from tools.result_comparison import Compared, Comparison, Reference
+from tools.run_harness import Harness, HarnessError, messages_until_end
 
 # Before the first disturbance and after the last: what everybody holds then is what they hold at
 # work, and the last events have come.
@@ -37,7 +37,7 @@ _END_S = 20.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class Plan:
     """What is to be done: how many of each kind, to which roles, at what mean interval."""
 
     counts: Mapping[str, int]
@@ -56,9 +56,9 @@ class Outcome:
     """Disturbances by kind."""
     hows: Mapping[str, int]
     """Disturbances by how they came: alone, together, starting."""
-    in_gap: Sequence[Act]
+    in_gap: Sequence[Injection]
     """What was done during the longest gap between two frames."""
-    held: Mapping[str, tuple[census.Held, census.Held]]
+    held: Mapping[str, tuple[run_resources.Held, run_resources.Held]]
     """What each process held before the first disturbance and after the last, by name."""
     made_to_loop: bool
     """The sources were played over and over although the topology does not say so."""
@@ -69,20 +69,20 @@ class Outcome:
     broken: Sequence[str]
 
 
-class Trial:
-    """`lab` makes a run with these options of `launch`; `show` gets lines of progress."""
+class ChaosRun:
+    """`harness` makes a run with these options of `launch`; `show` gets lines of progress."""
 
     def __init__(
-        self, lab: Callable[..., Lab], topology: Topology, show: Callable[[str], None]
+        self, harness: Callable[..., Harness], topology: Topology, show: Callable[[str], None]
     ) -> None:
-        self._lab = lab
+        self._harness = harness
         self._topology = topology
         self._show = show
 
-    def run(self, wish: Wish) -> Outcome:
-        """Both runs. LabError when the undisturbed one fails or cannot be a reference."""
-        chance = random.Random(wish.seed)
-        todo = steps(wish.counts, wish.interval_s, chance)
+    def run(self, plan: Plan) -> Outcome:
+        """Both runs. HarnessError when the undisturbed one fails or cannot be a reference."""
+        chance = random.Random(plan.seed)
+        todo = steps(plan.counts, plan.interval_s, chance)
         with tempfile.TemporaryDirectory(prefix="tritile-") as folder:
             outputs = Path(folder)
             references, undisturbed, seconds = self._reference(outputs)
@@ -90,21 +90,21 @@ class Trial:
             # The end of a file is worth a trial too, so none is played again without need.
             needed = 2 * sum(step.wait_s for step in todo) + 2 * _CALM_S > seconds
             comparison = Comparison(references, looped=loops or needed)
-            with self._lab(*self._options(outputs, loops or needed)) as lab:
-                disturber = Disturber(lab, todo, wish.roles, chance)
-                run = _Disturbed(lab, disturber, comparison, self._show)
+            with self._harness(*self._options(outputs, loops or needed)) as harness:
+                injector = FaultInjector(harness, todo, plan.roles, chance)
+                run = _Disturbed(harness, injector, comparison, self._show)
                 run.go()
             if self._topology.results.jsonl is not None:
                 run.broken += _log_faults(outputs / _LOG)
-        missing = sum(wish.counts.values()) - len(disturber.acts)
+        missing = sum(plan.counts.values()) - len(injector.injections)
         if missing:
             run.broken.append(f"{missing} of the disturbances asked for were not made")
         return Outcome(
             compared=run.compared,
-            delays=measure(disturber.acts, run.reader.events),
-            done=Counter(act.kind for act in disturber.acts),
-            hows=Counter(act.how for act in disturber.acts),
-            in_gap=_during(run.compared.longest_gap_ns, disturber.acts),
+            delays=measure(injector.injections, run.reader.events),
+            done=Counter(injection.kind for injection in injector.injections),
+            hows=Counter(injection.how for injection in injector.injections),
+            in_gap=_during(run.compared.longest_gap_ns, injector.injections),
             held=run.held,
             made_to_loop=needed and not loops,
             seconds=run.seconds,
@@ -117,17 +117,20 @@ class Trial:
     def _reference(self, outputs: Path) -> tuple[dict[str, Reference], Compared, float]:
         """One pass over every source, what comparing it with itself gives, and its seconds."""
         records: dict[str, list[dict[str, Any]]] = {name: [] for name in self._topology.streams}
-        with self._lab(*self._options(outputs, False)) as lab, lab.subscriber(1.0) as results:
-            for message in until_over(results, lab):
+        with (
+            self._harness(*self._options(outputs, False)) as harness,
+            harness.subscriber(1.0) as results,
+        ):
+            for message in messages_until_end(results, harness):
                 if isinstance(message, Result):
                     records[message.stream].append(message.raw)
                     self._show(f"undisturbed: {message.stream} #{message.seq}")
-            if lab.wait(_END_S) != 0 or not all(records.values()):
-                raise LabError(f"the undisturbed run failed:\n{lab.stderr}")
+            if harness.wait(_END_S) != 0 or not all(records.values()):
+                raise HarnessError(f"the undisturbed run failed:\n{harness.stderr}")
         try:
             references = {name: Reference(own) for name, own in records.items()}
         except ValueError as error:
-            raise LabError(f"the undisturbed run is no reference: {error}") from None
+            raise HarnessError(f"the undisturbed run is no reference: {error}") from None
         comparison = Comparison(references, looped=False)
         times = []
         for own in records.values():
@@ -153,34 +156,40 @@ class _Disturbed:
     """The second run. `compared` and `broken` are complete when `go` returns."""
 
     def __init__(
-        self, lab: Lab, disturber: Disturber, comparison: Comparison, show: Callable[[str], None]
+        self,
+        harness: Harness,
+        injector: FaultInjector,
+        comparison: Comparison,
+        show: Callable[[str], None],
     ) -> None:
         self.broken: list[str] = []
-        self.reader = EventReader(lab)
+        self.reader = EventReader(harness)
         self.seconds = 0.0
-        self.held: dict[str, tuple[census.Held, census.Held]] = {}
-        self._lab = lab
-        self._disturber = disturber
+        self.held: dict[str, tuple[run_resources.Held, run_resources.Held]] = {}
+        self._harness = harness
+        self._injector = injector
         self._comparison = comparison
         self._show = show
         self._failure: str | None = None
         self._processes: list[psutil.Process] = []
-        self._leases: census.Leases | None = None
+        self._leases: run_resources.Leases | None = None
 
     def go(self) -> None:
         """From the start to the end, and the verdict."""
         begin = time.monotonic()
-        with self._lab.subscriber(1.0) as results:
-            self._lab.wait_until_running()
+        with self._harness.subscriber(1.0) as results:
+            self._harness.wait_until_running()
             self.reader.start()
             threading.Thread(target=self._conduct, daemon=True).start()
             try:
-                for message in until_over(results, self._lab, lambda: self._failure is not None):
+                for message in messages_until_end(
+                    results, self._harness, lambda: self._failure is not None
+                ):
                     self._take(message)
-            except LabError as error:
+            except HarnessError as error:
                 self._failure = f"{error}; {self._states()}"
         self.seconds = time.monotonic() - begin
-        self._disturber.halt()
+        self._injector.halt()
         self.reader.halt()
         self.compared = self._comparison.finish(crashes_ns(self.reader.events, "merger"))
         self._judge()
@@ -191,7 +200,7 @@ class _Disturbed:
             return
         self._comparison.result(message.raw)
         self._show(
-            f"{len(self._disturber.acts)} disturbances, {self._comparison.published} frames, "
+            f"{len(self._injector.injections)} disturbances, {self._comparison.published} frames, "
             f"{sum(self._comparison.counts.values())} faults"
         )
 
@@ -201,37 +210,37 @@ class _Disturbed:
         """Disturb, look around, end the run."""
         try:
             time.sleep(_CALM_S)
-            self._processes = census.processes_of(self._lab)
-            self._leases = census.Leases(self._lab)
-            before = census.take(self._lab)
-            self._disturber.run()
+            self._processes = run_resources.processes_of(self._harness)
+            self._leases = run_resources.Leases(self._harness)
+            before = run_resources.take(self._harness)
+            self._injector.run()
             time.sleep(_CALM_S)
-            if not self._disturber.over:
+            if not self._injector.over:
                 # A hang is noticed after 1.5 s: whoever was stopped last may be on its way back,
                 # and a stop waits 2 s for frames, no longer.
-                self._lab.wait_until_running()
+                self._harness.wait_until_running()
                 self._look_around(before)
                 if self._comparison.looped:
-                    self._lab.ask(do="stop")
-        except (LabError, ControlError, OSError, psutil.Error) as error:
+                    self._harness.ask(do="stop")
+        except (HarnessError, ControlError, OSError, psutil.Error) as error:
             self._failure = str(error)
 
-    def _look_around(self, before: Mapping[str, census.Held]) -> None:
+    def _look_around(self, before: Mapping[str, run_resources.Held]) -> None:
         deadline = time.monotonic() + _CENSUS_S
-        after = census.take(self._lab)
-        while (grown := census.growth(before, after)) and time.monotonic() < deadline:
+        after = run_resources.take(self._harness)
+        while (grown := run_resources.growth(before, after)) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
-            after = census.take(self._lab)
+            after = run_resources.take(self._harness)
         self.broken += grown
         self.held = {name: (before[name], now) for name, now in after.items() if name in before}
-        self._processes = census.processes_of(self._lab)
+        self._processes = run_resources.processes_of(self._harness)
 
     # ------------------------------------------------------------ the verdict
 
     def _states(self) -> str:
         """Who is up and what lies where, for whoever has to find out why nothing goes on."""
         try:
-            status = self._lab.ask(do="status", seconds=5.0)["status"]
+            status = self._harness.ask(do="status", seconds=5.0)["status"]
         except ControlError as error:
             return str(error)
         actors = [
@@ -248,24 +257,30 @@ class _Disturbed:
         counts = self.compared.counts
         self.broken += [f"{n} frames {kind.replace('_', ' ')}" for kind, n in counts.items() if n]
         self.broken += [f"{name}: no end message" for name in self.compared.endless]
-        self.broken += self._disturber.refused
-        assert self._lab.process is not None
+        self.broken += self._injector.refused
+        assert self._harness.process is not None
         if self._failure is not None:
             self.broken.append(self._failure)
             return  # the run still goes on
         try:
-            code = self._lab.wait(_END_S)
-        except LabError as error:
+            code = self._harness.wait(_END_S)
+        except HarnessError as error:
             self.broken.append(str(error))
             return
         if code != 0:
-            self.broken.append(f"the run ended with code {code}: {_last_line(self._lab.stderr)}")
-        if "Traceback" in self._lab.stderr:
-            self.broken.append(f"a traceback: {_last_line(self._lab.stderr.partition('Trace')[2])}")
+            self.broken.append(
+                f"the run ended with code {code}: {_last_line(self._harness.stderr)}"
+            )
+        if "Traceback" in self._harness.stderr:
+            self.broken.append(
+                f"a traceback: {_last_line(self._harness.stderr.partition('Trace')[2])}"
+            )
         assert self._leases is not None
         for name, count in self._leases.out().items():
             self.broken.append(f"{count} slots of {name} were not given back")
-        self.broken += [f"left: {thing}" for thing in census.leftovers(self._lab, self._processes)]
+        self.broken += [
+            f"left: {thing}" for thing in run_resources.leftovers(self._harness, self._processes)
+        ]
 
 
 def _log_faults(path: Path) -> list[str]:
@@ -282,9 +297,9 @@ def _log_faults(path: Path) -> list[str]:
     return []
 
 
-def _during(span_ns: tuple[int, int], acts: Sequence[Act]) -> list[Act]:
+def _during(span_ns: tuple[int, int], injections: Sequence[Injection]) -> list[Injection]:
     begin, end = span_ns
-    return [act for act in acts if begin <= act.time * 1e9 <= end]
+    return [injection for injection in injections if begin <= injection.time * 1e9 <= end]
 
 
 def _last_line(text: str) -> str:

@@ -11,7 +11,7 @@ import psutil
 
 from actors.system import memory
 from actors.system.control_block import ControlBlock, Layout
-from tools.lab import Lab, pids
+from tools.run_harness import Harness, pids
 
 # A descriptor for a connection that just went, or for a video's packet index, is no leak; one left
 # by each death would be many.
@@ -28,13 +28,13 @@ class Held:
     own_bytes: int
 
 
-def take(lab: Lab) -> dict[str, Held]:
+def take(harness: Harness) -> dict[str, Held]:
     """What the actors hold, by name, and the supervisor and the fork server."""
-    assert lab.process is not None
-    processes = pids(lab.status())
+    assert harness.process is not None
+    processes = pids(harness.status())
     actors = set(processes.values())
-    processes["supervisor"] = lab.process.pid
-    for child in psutil.Process(lab.process.pid).children():
+    processes["supervisor"] = harness.process.pid
+    for child in psutil.Process(harness.process.pid).children():
         if child.pid not in actors:
             # The fork server, by its title; anything else, a zombie too, should not be there.
             title = Path(f"/proc/{child.pid}/cmdline").read_bytes().strip(b"\0").decode()
@@ -72,10 +72,10 @@ class Leases:
     """Slots that are out. Looks into the run's own memory, which stays while somebody looks: so
     what it shows when the run is over is what was not given back."""
 
-    def __init__(self, lab: Lab) -> None:
-        assert lab.process is not None
-        names = tuple(actor["name"] for actor in lab.status()["actors"])
-        descriptors = Path(f"/proc/{lab.process.pid}/fd").iterdir()
+    def __init__(self, harness: Harness) -> None:
+        assert harness.process is not None
+        names = tuple(actor["name"] for actor in harness.status()["actors"])
+        descriptors = Path(f"/proc/{harness.process.pid}/fd").iterdir()
         block = next(fd for fd in descriptors if "memfd:tritile-control" in str(fd.readlink()))
         with block.open("rb") as file:
             # The actors' records come first, in this order; of the rest nothing is looked at.
@@ -88,25 +88,27 @@ class Leases:
         return {name: count for name, count in leased.items() if count}
 
 
-def processes_of(lab: Lab) -> list[psutil.Process]:
-    """All processes that run for a lab: its supervisor and what that has started."""
-    assert lab.process is not None
+def processes_of(harness: Harness) -> list[psutil.Process]:
+    """All processes that run for a harness: its supervisor and what that has started."""
+    assert harness.process is not None
     try:
-        supervisor = psutil.Process(lab.process.pid)
+        supervisor = psutil.Process(harness.process.pid)
         return [supervisor, *supervisor.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 
 
-def leftovers(lab: Lab, processes: Sequence[psutil.Process], seconds: float = 3.0) -> list[str]:
+def leftovers(
+    harness: Harness, processes: Sequence[psutil.Process], seconds: float = 3.0
+) -> list[str]:
     """What a run that is over has left: processes, its run directory, shared memory."""
     deadline = time.monotonic() + seconds
     while (alive := [p for p in processes if _alive(p)]) and time.monotonic() < deadline:
         time.sleep(0.01)
     left = [f"process {process.pid}" for process in alive]
-    left += [f"file {path}" for path in lab.rundir.glob("*")]
-    if lab.rundir.exists():
-        left.append(f"folder {lab.rundir}")
+    left += [f"file {path}" for path in harness.run_directory.glob("*")]
+    if harness.run_directory.exists():
+        left.append(f"folder {harness.run_directory}")
     left += [f"memory {path}" for path in Path("/dev/shm").glob("*tritile*")]
     return left
 

@@ -45,6 +45,6 @@ def write(path: Path) -> None:
                 helper.make_tensor_value_info(f"{name}{scale}", TensorProto.FLOAT, tensor.shape)
             )
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, SIZE, SIZE))
-    graph = helper.make_graph(nodes, "standin", [image], outputs, constants)
+    graph = helper.make_graph(nodes, "placeholder", [image], outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(path))

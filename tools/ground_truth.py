@@ -33,11 +33,11 @@ SYNTHETIC = "synthetic"
 _PERSON = "person"
 
 
-class TruthError(Exception):
+class GroundTruthError(Exception):
     """A truth that cannot be used; the message is one sentence with the place and the remedy."""
 
 
-class Truth(Protocol):
+class GroundTruth(Protocol):
     """The targets of a run's frames."""
 
     @property
@@ -53,29 +53,29 @@ class Truth(Protocol):
         """So many of each source's frames hold all that is known; None: there is no end."""
 
     def targets(self, record: Record) -> Targets | None:
-        """Those of a published frame, None when nothing is known of it. May raise TruthError."""
+        """Those of a published frame; None when it is not annotated. May raise GroundTruthError."""
 
 
-def read_truth(truth: str, sources: Mapping[str, str], label: str | None = None) -> Truth:
+def read_truth(truth: str, sources: Mapping[str, str], label: str | None = None) -> GroundTruth:
     """The truth of these streams, whose `sources` are as the topology has them.
 
     `truth` is "synthetic" or a file. `label` is that of a video's objects that have none. Raises
-    TruthError.
+    GroundTruthError.
     """
     if truth == SYNTHETIC:
         for name, source in sources.items():
             if source_kind(source) != "synthetic":
-                raise TruthError(
+                raise GroundTruthError(
                     f"--truth synthetic: streams.{name}.source is {source}, and only the source "
                     '"synthetic" knows its own truth; give --truth FILE'
                 )
         _refuse_label(label, "the synthetic scene's objects")
-        return SyntheticTruth()
+        return SyntheticGroundTruth()
     path = Path(truth)
     data = _read_json(path)
     for name, source in sources.items():
         if source_kind(source) in ("camera", "network", "synthetic"):
-            raise TruthError(
+            raise GroundTruthError(
                 f"{path}: streams.{name}.source is {source}, whose frames no file can know; give "
                 f"the video or the images that it is about: --set streams.{name}.source=FILE"
             )
@@ -83,7 +83,7 @@ def read_truth(truth: str, sources: Mapping[str, str], label: str | None = None)
         _refuse_label(label, f"the objects of {path}")
         return _coco(path, _checked(path, data, _CocoFile), sources)
     if len(sources) > 1:
-        raise TruthError(
+        raise GroundTruthError(
             f"{path} is about one video and the topology has {len(sources)} streams; say which is "
             f"counted: --stream {next(iter(sources))}"
         )
@@ -100,7 +100,7 @@ def found(record: Record, numbers: dict[str, int]) -> Found:
     )
 
 
-def of_known_labels(frame: Found, truth: Truth) -> tuple[Found, Counter[str]]:
+def of_known_labels(frame: Found, truth: GroundTruth) -> tuple[Found, Counter[str]]:
     """The detections of labels that there may be targets of, and how many of each other label."""
     others = {n: label for label, n in truth.numbers.items() if label not in truth.labels}
     numbers = frame.classes.tolist()
@@ -112,7 +112,7 @@ def of_known_labels(frame: Found, truth: Truth) -> tuple[Found, Counter[str]]:
 # ---------------------------------------------------------------- the records' own
 
 
-class SyntheticTruth:
+class SyntheticGroundTruth:
     """The truth that comes with each record."""
 
     frames: int | None = None
@@ -124,7 +124,7 @@ class SyntheticTruth:
     def targets(self, record: Record) -> Targets | None:
         truth = record.get("ground_truth")
         if truth is None:
-            raise TruthError(
+            raise GroundTruthError(
                 f"frame {record['seq']} of {record['stream']} came without ground truth; give "
                 "--truth FILE"
             )
@@ -147,7 +147,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class FileTruth:
+class FileGroundTruth:
     """What a file says, by stream and `source_frame`."""
 
     path: Path
@@ -165,7 +165,7 @@ class FileTruth:
             return None
         size = tuple(record["size"])
         if known.size is not None and known.size != size:
-            raise TruthError(
+            raise GroundTruthError(
                 f"{self.path}: {known.name} is {known.size[0]}x{known.size[1]} there and "
                 f"{size[0]}x{size[1]} in the run; give the frames that it is about, unscaled"
             )
@@ -203,7 +203,7 @@ class _VideoFile(BaseModel):
     height: int | None = None
 
 
-def _video(path: Path, data: _VideoFile, stream: str, label: str | None) -> FileTruth:
+def _video(path: Path, data: _VideoFile, stream: str, label: str | None) -> FileGroundTruth:
     objects = [thing for annotation in data.annotations for thing in annotation.objects]
     nameless = sum(thing.label is None for thing in objects) if data.label is None else 0
     if label is not None and not nameless:
@@ -214,7 +214,7 @@ def _video(path: Path, data: _VideoFile, stream: str, label: str | None) -> File
     known: dict[tuple[str, int], Known] = {}
     for place, annotation in enumerate(data.annotations):
         if (stream, annotation.frame) in known:
-            raise TruthError(
+            raise GroundTruthError(
                 f"{path}: annotations.{place}: frame {annotation.frame} is annotated twice; put "
                 "its objects into one"
             )
@@ -227,8 +227,8 @@ def _video(path: Path, data: _VideoFile, stream: str, label: str | None) -> File
         )
         known[stream, annotation.frame] = Known(f"frame {annotation.frame}", size, targets)
     if not objects:
-        raise TruthError(f"{path}: no object is annotated; nothing can be right or missed")
-    return FileTruth(path, numbers, frozenset(numbers), known)
+        raise GroundTruthError(f"{path}: no object is annotated; nothing can be right or missed")
+    return FileGroundTruth(path, numbers, frozenset(numbers), known)
 
 
 class _Image(BaseModel):
@@ -257,14 +257,14 @@ class _CocoFile(BaseModel):
     categories: list[_Category]
 
 
-def _coco(path: Path, data: _CocoFile, sources: Mapping[str, str]) -> FileTruth:
+def _coco(path: Path, data: _CocoFile, sources: Mapping[str, str]) -> FileGroundTruth:
     names = {category.id: category.name for category in data.categories}
     by_image: dict[int, list[_Annotation]] = {image.id: [] for image in data.images}
     for place, annotation in enumerate(data.annotations):
         for key, there in (("image_id", by_image), ("category_id", names)):
             number = getattr(annotation, key)
             if number not in there:
-                raise TruthError(
+                raise GroundTruthError(
                     f"{path}: annotations.{place}.{key}: there is no {key[:-3]} {number}; add it "
                     "or remove the annotation"
                 )
@@ -275,7 +275,7 @@ def _coco(path: Path, data: _CocoFile, sources: Mapping[str, str]) -> FileTruth:
     known: dict[tuple[str, int], Known] = {}
     for stream, source in sources.items():
         if kind_of(source) != "images":
-            raise TruthError(
+            raise GroundTruthError(
                 f"{path} is about images and streams.{stream}.source is {source}; give their "
                 f"folder: --set streams.{stream}.source=FOLDER"
             )
@@ -288,11 +288,11 @@ def _coco(path: Path, data: _CocoFile, sources: Mapping[str, str]) -> FileTruth:
                 known[stream, number] = Known(image.file_name, size, targets)
         if len(known) == before:
             example = f" (as {data.images[0].file_name})" if data.images else ""
-            raise TruthError(
+            raise GroundTruthError(
                 f"{path}: none of its {len(data.images)} images{example} is in streams.{stream}."
                 f"source, {source}; give their folder"
             )
-    return FileTruth(path, numbers, frozenset(numbers), known)
+    return FileGroundTruth(path, numbers, frozenset(numbers), known)
 
 
 def _coco_targets(
@@ -319,7 +319,7 @@ class _Names:
         for place, image in enumerate(images):
             name = Path(image.file_name).as_posix()
             if name in self._by_name:
-                raise TruthError(
+                raise GroundTruthError(
                     f"{path}: images.{place}: {name} is there twice; keep one of the two"
                 )
             self._by_name[name] = image
@@ -364,7 +364,7 @@ def _corners(box: _Box) -> tuple[float, float, float, float]:
 
 def _refuse_label(label: str | None, what: str) -> None:
     if label is not None:
-        raise TruthError(f"--label {label}: {what} have labels of their own; leave it out")
+        raise GroundTruthError(f"--label {label}: {what} have labels of their own; leave it out")
 
 
 _Content = TypeVar("_Content", bound=BaseModel)
@@ -372,18 +372,18 @@ _Content = TypeVar("_Content", bound=BaseModel)
 
 def _read_json(path: Path) -> dict[str, Any]:
     if problem := file_problem(path.absolute(), str(path)):
-        raise TruthError(f"--truth: {problem}")
+        raise GroundTruthError(f"--truth: {problem}")
     try:
         data = json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise TruthError(f"{path}: {place}: {error.msg}; give a JSON file") from None
+        raise GroundTruthError(f"{path}: {place}: {error.msg}; give a JSON file") from None
     except (ValueError, RecursionError):
-        raise TruthError(f"{path} is no JSON file; give one in COCO's format") from None
+        raise GroundTruthError(f"{path} is no JSON file; give one in COCO's format") from None
     if not isinstance(data, dict) or "annotations" not in data:
-        raise TruthError(
+        raise GroundTruthError(
             f"{path} has no \"annotations\"; give a file in COCO's format, or one of a video's "
-            "frames as tools/truths.py describes it"
+            "frames as tools/ground_truth.py describes it"
         )
     return data
 
@@ -395,6 +395,6 @@ def _checked(path: Path, data: dict[str, Any], kind: type[_Content]) -> _Content
         first = error.errors(include_url=False)[0]
         place = dotted(first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise TruthError(
+        raise GroundTruthError(
             f"{path}: {place}: {message[0].lower()}{message[1:]}; correct the file"
         ) from None
