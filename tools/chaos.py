@@ -26,8 +26,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from actors.config.errors import TopologyError
+from actors.config.loading import load
 from actors.config.partial import source_kind
-from actors.config.topology import Topology, TopologyError, load
+from actors.config.schema import Topology
 from actors.system.control_socket import ControlError
 from tools import scene
 from tools.board.board_harness import BoardHarness

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from actors.client import End, Result
-from actors.config.topology import Topology
+from actors.config.schema import Topology
 from actors.system.control_socket import ControlError
 from tools import run_resources
 from tools.fault_injection import EventReader, FaultInjector, steps

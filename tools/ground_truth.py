@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from actors.config.errors import dotted
 from actors.config.file_errors import file_problem
-from actors.config.topology import source_kind
+from actors.config.partial import source_kind
 from actors.sources.classify import kind_of
 from actors.sources.images import list_images
 from tools.scoring import Found, Targets, area

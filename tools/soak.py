@@ -24,7 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.client import Result
-from actors.config.topology import TopologyError, load, source_kind
+from actors.config.errors import TopologyError
+from actors.config.loading import load
+from actors.config.partial import source_kind
 from actors.system.control_socket import ControlError
 from tools.run_harness import Harness, HarnessError, pids
 

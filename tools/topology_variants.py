@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.client import End, Result
-from actors.config.topology import Topology
+from actors.config.schema import Topology
 from tools.ground_truth import GroundTruth, found, of_known_labels
 from tools.run_harness import Harness, messages_until_end
 from tools.scoring import Found, Targets

@@ -7,12 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from actors.config.errors import Place
-
-if TYPE_CHECKING:
-    from actors.config.topology import Tables
+from actors.config.schema import Tables
 
 SourceKind = Literal["file", "folder", "glob", "camera", "network", "synthetic"]
 

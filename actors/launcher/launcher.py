@@ -17,8 +17,9 @@ from pathlib import Path
 
 import zmq
 
-from actors.config.errors import Fault
-from actors.config.topology import Topology, TopologyError, load
+from actors.config.errors import Fault, TopologyError
+from actors.config.loading import load
+from actors.config.schema import Topology
 from actors.dataflow.settings import Findings
 from actors.launcher.display import Display
 from actors.launcher.plan import Plan, make

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.config.topology import Stream, Topology
+from actors.config.schema import Stream, Topology
 from actors.dataflow.dispatch import WorkerRule
 from actors.dataflow.settings import (
     MERGER,

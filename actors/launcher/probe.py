@@ -17,7 +17,7 @@ from typing import TypeVar
 import cv2
 
 from actors.config.errors import Fault
-from actors.config.topology import Model, Topology
+from actors.config.schema import Model, Topology
 from actors.dataflow.settings import Findings, ModelSettings
 from actors.runtimes.contract import ComputeError, ModelFile
 from actors.runtimes.registry import inspect

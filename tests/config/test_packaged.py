@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.config import packaged as builtin
-from actors.config.topology import load
+from actors.config.loading import load
 
 HERE = ("large.onnx", "large.rknn")
 

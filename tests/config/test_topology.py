@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from actors.config.topology import Fault, Topology, TopologyError, load, source_kind
+from actors.config.errors import Fault, TopologyError
+from actors.config.loading import load
+from actors.config.partial import source_kind
+from actors.config.schema import Topology
 from tests.support.broken_topologies import CASES
 from tests.support.topology_base import BASE, Case, lay_out, small, stream
 
@@ -295,7 +298,7 @@ def test_every_key_says_what_it_is_for() -> None:
 
 def test_the_supervisor_stays_small() -> None:
     heavy = "{'cv2', 'numpy', 'onnxruntime', 'rknnlite'}"
-    code = f"import sys, actors.config.topology; print(*{heavy} & set(sys.modules))"
+    code = f"import sys, actors.config.loading; print(*{heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
 

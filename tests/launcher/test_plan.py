@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.config.topology import Worker
+from actors.config.schema import Worker
 from actors.dataflow.settings import (
     CaptureSettings,
     MergerSettings,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.config.topology import Worker
+from actors.config.schema import Worker
 from tests.support.plans import BIG, NAMES, SMALL, model, planned, source, three
 
 

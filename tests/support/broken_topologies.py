@@ -1,7 +1,7 @@
 """Broken topologies and the complete list of lines that each must give, as a table.
 
 A case is `BASE` with some edits (or a text of its own) and overrides. FOLDER in an expected line
-stands for the folder. The table is used by the tests of `actors.config.topology` and of `launch`.
+stands for the folder. The table is used by the tests of `actors.config.loading` and of `launch`.
 """
 
 from __future__ import annotations

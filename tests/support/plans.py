@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.config.topology import Model, Render, Stage, Stream, Topology, Worker
+from actors.config.schema import Model, Render, Stage, Stream, Topology, Worker
 from actors.dataflow.settings import ModelSettings
 from actors.launcher.plan import Plan, make
 from actors.sources.contract import SourceInfo

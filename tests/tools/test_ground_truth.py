@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actors.config.topology import load
+from actors.config.loading import load
 from tests.support import runs
 from tools.ground_truth import GroundTruthError, found, of_known_labels, read_truth
 from tools.topology_variants import VariantError, tilings

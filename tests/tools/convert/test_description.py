@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.config.topology import load
+from actors.config.loading import load
 from actors.launcher import probe
 from actors.runtimes.contract import ComputeError, RuntimeSpec
 from actors.runtimes.registry import inspect, open_runtime
