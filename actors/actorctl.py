@@ -5,29 +5,43 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from actors.runtimes.npu_status import Npu
+from actors.launcher import tables
+from actors.launcher.command import Version
+from actors.launcher.status_report import RunStatus
 from actors.system import run_directory as rundir
 from actors.system.control_socket import SOCKET, ControlError, request
+from actors.system.text import printable
 
 _SECONDS = 5.0
 # A restart waits for models to be loaded, one actor after another.
 _RESTART_SECONDS = 70.0
 _STOP_SECONDS = 10.0
-_EXAMPLE = """\
+_EXAMPLES = """\
 examples:
-  actorctl status                      what runs, how fast, what holds it back
-  actorctl restart npu0 npu1           anew, one after another, while the others go on
+  actorctl status                      what runs, how fast, and what limits the rate
+  actorctl restart npu0 npu1           one after another, while the other actors work
   actorctl --run street restart npu0 --kill
-  actorctl events                      what happened so far and what happens, until Ctrl-C
+  actorctl events                      what happened so far, then what happens, until Ctrl-C
+  actorctl events --no-follow --json   the same for a program, so far
+
+exit code: 0 done, 1 not done (the last line says why), 2 wrong arguments
+"""
+_STATUS_HELP = """\
+example:
+  actorctl --run street status
+
+streams: frames published of how many, time left at the present rate, frames per second, frames
+in memory (in flight), and the time from capture to publication in milliseconds: half of the frames
+take at most p50, 99 of 100 at most p99.
+actors: MB is resident memory; busy is a worker's share of its core's time, another actor's of one
+processor; done counts frames, or tiles for a worker; queued is what waits there.
+A narrow terminal shows fewer columns; a pipe and --json have all.
 """
 
 
@@ -47,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         print(f"actorctl: cannot print: {error.strerror}; give another output", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try once more, and tell of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try once more, and say so
         return 1
 
 
@@ -55,15 +69,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="actorctl",
         description="Look at a run of `launch` and act on its actors.",
-        epilog=_EXAMPLE,
+        epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=Version)
     parser.add_argument("--run", metavar="NAME", help="which run, when several are up")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    status = commands.add_parser("status", help="actors, streams and cores")
+    status = commands.add_parser(
+        "status",
+        help="streams, actors and cores",
+        epilog=_STATUS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     status.add_argument("--json", action="store_true", help="one JSON object")
     status.set_defaults(act=_status)
-    restart = commands.add_parser("restart", help="start actors anew; waits until they run")
+    restart = commands.add_parser("restart", help="start actors again; returns when they run")
     restart.add_argument("actors", nargs="+", metavar="ACTOR")
     restart.add_argument("--kill", action="store_true", help="SIGKILL in place of a graceful stop")
     restart.set_defaults(act=_restart)
@@ -90,87 +110,25 @@ def _run_folder(name: str | None) -> Path:
 
 
 def _status(folder: Path, options: argparse.Namespace) -> int:
-    status = request(folder, {"do": "status"}, _SECONDS)["status"]
+    status: RunStatus = request(folder, {"do": "status"}, _SECONDS)["status"]
     if options.json:
         print(json.dumps(status))
         return 0
-    console = Console(highlight=False)
-    state = "DEGRADED" if status["degraded"] else "running"
-    mark = next((kind for kind in ("simulated", "emulated") if status[kind]), None)
-    cores_are = f" ({mark} cores)" if mark else ""
-    console.print(
-        f"run {status['run']}: {state}{cores_are}, up {status['uptime_s']:.0f} s, "
-        f"results on {status['results']}"
-    )
-    console.print(_streams(status["streams"]))
-    console.print(_actors(status["actors"]))
-    cores = ", ".join(f"core {core['core']} {core['busy']:.0%}" for core in status["cores"])
-    if status["npu"] is not None and (npu := str(Npu(**status["npu"]))):
-        cores += f"; NPU: {npu}"
-    console.print(f"{cores}; limited by {status['limited_by'] or 'nothing known yet'}")
+    # As wide as the terminal (or COLUMNS, if that is set); in a pipe nothing is cut.
+    on_terminal = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    width = max(40, shutil.get_terminal_size().columns) if on_terminal else None
+    lines = [
+        tables.heading(status),
+        f"tritile {status['version']} on {status['machine']}, results on {status['results']}",
+        "",
+        *tables.stream_lines(status["streams"], width),
+        "",
+        *tables.actor_lines(status["actors"], width),
+        "",
+        *tables.summary_lines(status, width),
+    ]
+    print("\n".join(lines if width is None else (tables.cut(line, width) for line in lines)))
     return 0
-
-
-def _streams(streams: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in (
-        "STREAM",
-        "captured",
-        "published",
-        "in flight",
-        "fps",
-        "p50 ms",
-        "p99 ms",
-        "incomplete",
-        "dropped",
-    ):
-        table.add_column(column, justify="left" if column == "STREAM" else "right")
-    for stream in streams:
-        latency = stream["latency_ms"]
-        table.add_row(
-            stream["name"],
-            str(stream["captured"]),
-            str(stream["published"]),
-            str(stream["in_flight"]),
-            f"{stream['fps']:.1f}",
-            f"{latency['p50']:.0f}",
-            f"{latency['p99']:.0f}",
-            str(stream["incomplete"]),
-            str(sum(stream["dropped"].values())),
-        )
-    return table
-
-
-def _actors(actors: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    left = ("ACTOR", "role", "state", "last error")
-    for column in (
-        "ACTOR",
-        "role",
-        "state",
-        "pid",
-        "restarts",
-        "rss MB",
-        "busy",
-        "done",
-        "queued",
-        "last error",
-    ):
-        table.add_column(column, justify="left" if column in left else "right")
-    for actor in actors:
-        table.add_row(
-            actor["name"],
-            actor["role"],
-            actor["state"],
-            str(actor["pid"] or "-"),
-            str(actor["restarts"]),
-            f"{actor['rss_mb']:.0f}",
-            f"{actor['busy']:.0%}",
-            str(actor["done"]),
-            str(actor["queued"]),
-            actor["last_error"] or "",
-        )
-    return table
 
 
 def _restart(folder: Path, options: argparse.Namespace) -> int:
@@ -204,9 +162,10 @@ def _events(folder: Path, options: argparse.Namespace) -> int:
             if options.json:
                 print(json.dumps(event), flush=True)
             else:
-                at = time.strftime("%H:%M:%S", time.localtime(event["time"]))
+                at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
                 mark = "" if event["level"] == "info" else f"{event['level']}: "
-                print(f"{at} {event['actor']}: {mark}{event['text']}", flush=True)
+                text = printable(f"{event['actor']}: {mark}{event['text']}")
+                print(f"{at} {text}", flush=True)
         if options.no_follow:
             return 0
 

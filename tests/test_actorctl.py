@@ -79,7 +79,7 @@ def test_status_has_what_the_contract_says(harness: Harness) -> None:
 def test_status_for_a_person(harness: Harness) -> None:
     done = actorctl(harness, "status", COLUMNS="140")
     assert done.returncode == 0
-    assert "run harness: running (emulated cores)" in done.stdout
+    assert "run harness: running on emulated cores" in done.stdout
     assert "npu2" in done.stdout
 
 

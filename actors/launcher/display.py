@@ -10,40 +10,41 @@ from contextlib import suppress
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from actors.launcher.plan import Plan
-from actors.launcher.status import Status
-from actors.system.control_block import ControlBlock
+from actors.launcher.status_report import RunStatus
+from actors.launcher.tables import cut, heading, progress, stream_lines, summary_lines
 from actors.system.events import Event
 from actors.system.linux import now_ns
+from actors.system.text import printable
 
 _LINE_NS = 5_000_000_000
 
 
 class Display:
-    """One run's. `refresh` about once a second, `log` when the pipe has something."""
+    """One run's: `show` about once a second, `log` when the pipe is readable."""
 
-    def __init__(self, plan: Plan, control: ControlBlock, status: Status) -> None:
-        self._plan = plan
-        self._control = control
-        self._status = status
+    def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._live: Live | None = None
         self._next_line_ns = now_ns() + _LINE_NS
         self._half_line = b""
         if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            # What it shows last stays on the screen.
+            self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
 
-    def refresh(self) -> None:
+    def due(self, now: int) -> bool:
+        """Whether it is time to `show` again (CLOCK_MONOTONIC, nanoseconds)."""
+        return self._live is not None or now >= self._next_line_ns
+
+    def show(self, status: RunStatus) -> None:
         """Show where the run is."""
         if self._live is not None:
-            self._live.update(self._table(), refresh=True)
-        elif now_ns() >= self._next_line_ns:
+            self._live.update(self._table(status), refresh=True)
+        else:
             self._next_line_ns = now_ns() + _LINE_NS
-            self.line(self.progress())
+            self.line(progress(status))
 
     def log(self, fd: int) -> None:
         """Print what actors have written to the pipe since the last time."""
@@ -56,7 +57,7 @@ class Display:
             self.line(line.decode(errors="replace"))
 
     def event(self, event: Event) -> None:
-        """Print what the supervisor noticed; what actors tell is in their own logs already."""
+        """Print what the supervisor noticed; what actors report is in their own logs already."""
         if event.kind in ("ended", "hung", "failed", "stop") and event.level != "info":
             self.line(f"{event.actor}: {event.level}: {event.text}")
         elif event.kind == "running" and event.text != "running":
@@ -64,9 +65,10 @@ class Display:
 
     def line(self, text: str) -> None:
         """Print one line above whatever is live."""
+        text = printable(text.replace("\t", "    "))
         if self._live is None:
             # Not through rich, which would wrap lines at a width that a log file does not have.
-            # What cannot be told (a log on a full disk, a reader that has gone) holds nothing up.
+            # What cannot be printed (a log on a full disk, a closed pipe) delays nothing.
             with suppress(OSError):
                 os.write(2, f"{text}\n".encode(errors="backslashreplace"))
             return
@@ -76,90 +78,20 @@ class Display:
             Text.assemble((name + colon, "bold"), (rest, style)), soft_wrap=True, highlight=False
         )
 
-    def close(self) -> None:
-        """End the live table, so that what follows is printed plainly."""
+    def close(self, status: RunStatus) -> None:
+        """Show the run's last state and end the live table; what follows is printed plainly."""
         if self._half_line:
             self.line(self._half_line.decode(errors="replace"))
         if self._live is not None:
+            self._live.update(self._table(status), refresh=True)
             self._live.stop()
             self._live = None
 
-    # ------------------------------------------------------------ content
-
-    def progress(self) -> str:
-        """All streams and cores in one line."""
-        parts = []
-        for name in self._control.streams:
-            text = f"{name} {self._frames(name)} frames, {self._status.fps(name):.1f}/s"
-            lost = self._losses(name)
-            parts.append(f"{text}, {lost}" if lost else text)
-            if name in self._status.summaries:
-                parts[-1] += f", sees {self._status.summaries[name]}"
-            if self._plan.rendering:
-                parts[-1] += f", {self._rendered(name)} rendered"
-        cores = " ".join(f"{core['busy']:.0%}" for core in self._status.cores())
-        return " | ".join([*parts, f"{self._plan.cores_are} {cores}"])
-
-    def _frames(self, name: str) -> str:
-        done = self._control.streams[name].published
-        total = self.total(name)
-        return f"{done}" if total is None else f"{done}/{total}"
-
-    def total(self, name: str) -> int | None:
-        """How many frames the stream will have, as far as that is known."""
-        stream = self._control.streams[name]
-        if stream.end_seq >= 0:
-            return stream.captured
-        known = [self._plan.frame_limit, self._plan.sources[name].frames]
-        if self._plan.topology.streams[name].loop:
-            known = known[:1]
-        return min((count for count in known if count is not None), default=None)
-
-    def _rendered(self, name: str) -> int:
-        return self._control.streams[name].captured - self._control.in_flight(name)
-
-    def _losses(self, name: str) -> str:
-        record = self._control.streams[name]
-        counts = {
-            "dropped": record.dropped,
-            "incomplete": record.incomplete,
-            "unreadable": record.unreadable,
-        }
-        lost = [f"{count} {what}" for what, count in counts.items() if count]
-        live = self._plan.sources[name].live and record.end_seq < 0
-        if live and record.captured and not record.connected:
-            lost.append("no connection to the source")
-        return ", ".join(lost)
-
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, title_justify="left")
-        table.title = f"{self._plan.topology.run.name}" + (
-            " (emulated: the cores are a stand-in)" if self._plan.emulated else ""
-        )
-        table.title += " (simulated: the rate is no board's)" if self._plan.simulated else ""
-        for column in ("stream", "frames", "rate", "in flight", "latency p50 / p99"):
-            table.add_column(column, justify="left" if column == "stream" else "right")
-        table.add_column("lost")
-        table.add_column("sees", overflow="ellipsis", no_wrap=True)
-        for name, record in self._control.streams.items():
-            frames = self._frames(name)
-            if self._plan.rendering:
-                frames += f" ({self._rendered(name)} rendered)"
-            table.add_row(
-                name,
-                frames,
-                f"{self._status.fps(name):.1f}/s",
-                str(self._control.in_flight(name)),
-                f"{record.latency_p50_us / 1000:.0f} / {record.latency_p99_us / 1000:.0f} ms",
-                self._losses(name) or "nothing",
-                self._status.summaries.get(name, ""),
-            )
-        cores = "   ".join(
-            f"core {core['core']}: {core['busy']:.0%}" for core in self._status.cores()
-        )
-        if self._status.npu is not None and str(self._status.npu):
-            cores += f"   NPU: {self._status.npu}"
-        limit = self._status.limited_by()
-        table.caption = cores if limit is None else f"{cores}\nlimited by {limit}"
-        table.caption_justify = "left"
-        return table
+    def _table(self, status: RunStatus) -> Text:
+        """Plain text, no line as long as the terminal is wide: rich would wrap it and miscount."""
+        width = max(20, self._console.width - 1)
+        titles, *rows = stream_lines(status["streams"], width)
+        lines = [heading(status), titles, *rows, *summary_lines(status, width)]
+        text = Text("\n".join(cut(line, width) for line in lines), no_wrap=True)
+        text.highlight_words([titles], "bold")
+        return text

@@ -1,17 +1,14 @@
-"""What `launch` says about a plan (`--check`) and about a run that is over."""
+"""What `launch --check` prints: the plan for a person."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 from actors.dataflow.settings import StageSettings
 from actors.launcher.plan import Plan
-from actors.outputs.video_files import joined, parts
 from actors.sources.classify import shown
-from actors.system.control_block import ControlBlock, StreamRecord
-from actors.system.linux import now_ns
+from actors.system.text import plural
 from actors.vision import tiling
 
 
@@ -19,26 +16,29 @@ def plan_lines(plan: Plan) -> list[str]:
     """The plan for a person: tiles, jobs, who runs what, memory, the rate that is possible."""
     lines = [f"run {plan.topology.run.name}"]
     for name, info in plan.sources.items():
-        frames = f"{info.frames} frames" if info.frames is not None else "frames without an end"
+        frames = plural(info.frames, "frame") if info.frames is not None else "endless"
         rate = f", {info.fps:g} frames/s" if info.fps else ""
         source = shown(plan.topology.streams[name].source)
         lines.append(f"stream {name}: {source}, {info.width}x{info.height}, {frames}{rate}")
         lines += [f"  stage {stage.name}: {_stage(plan, name, stage)}" for stage in plan.stages]
-        lines.append(f"  {plan.jobs(name)} jobs a frame, {plan.slots[name]} frame slots")
+        lines.append(
+            f"  {plural(plan.jobs(name), 'job')} a frame, {plural(plan.slots[name], 'frame slot')}"
+        )
     for model in plan.models.values():
         note = " (EMULATED: a stand-in that takes a core's time)" if model.emulated else ""
         note = " (SIMULATED: the board's numbers at a PC's pace)" if model.simulated else note
         latency = f", {model.latency_ms:g} ms" if model.latency_ms is not None else ""
         lines.append(
             f"model {model.name}: {model.runtime}, {model.size[0]}x{model.size[1]}, "
-            f"head {model.head.name}, {len(model.labels)} classes, input {model.color}, "
+            f"head {model.head.name}, {plural(len(model.labels), 'class', 'classes')}, "
+            f"input {model.color}, "
             f"std {model.std[0]:g}{latency}{note}"
         )
     for worker in plan.workers:
         stages = ", ".join(plan.stages[index].name for index in sorted(plan.can_run(worker)))
         lines.append(
-            f"worker {worker.name}: core {worker.core}, {worker.contexts} contexts, "
-            f"{worker.slots} tile slots, stages {stages or 'none'}"
+            f"worker {worker.name}: core {worker.core}, {plural(worker.contexts, 'context')}, "
+            f"{plural(worker.slots, 'tile slot')}, stages {stages or 'none'}"
         )
     lines.append(f"memory: {plan.memory_bytes / 1e6:.0f} MB shared")
     lines += _rates(plan)
@@ -52,7 +52,8 @@ def _stage(plan: Plan, stream: str, stage: StageSettings) -> str:
     waits = "" if stage.condition is None else f", if {plan.stages[stage.condition].name} finds any"
     if stage.source is not None:
         found = plan.stages[stage.source].name
-        return f"up to {stage.max_crops} crops of {size} around what {found} finds{waits}"
+        crops = plural(stage.max_crops, "crop")
+        return f"up to {crops} of {size} around what {found} finds{waits}"
     info = plan.sources[stream]
     tiles = tiling.plan(stage.view, (info.width, info.height), model.size)
     if stage.view.kind == "frame":
@@ -63,7 +64,7 @@ def _stage(plan: Plan, stream: str, stage: StageSettings) -> str:
     shared = (_overlap(columns, tiles[0].width), _overlap(rows, tiles[0].height))
     return (
         f"{len(columns)}x{len(rows)} {scale} tiles of {size}, overlap {shared[0]} px across and "
-        f"{shared[1]} px down, {len(tiles)} tiles{waits}"
+        f"{shared[1]} px down, {plural(len(tiles), 'tile')}{waits}"
     )
 
 
@@ -87,39 +88,3 @@ def _rates(plan: Plan) -> Iterator[str]:
         else:
             alone = " alone" if len(plan.sources) > 1 else ""
             yield f"frame rate of {name}{alone}: at most {limit:.1f} frames/s on these cores"
-
-
-def _film(path: Path, stream: StreamRecord) -> str:
-    """Where it is. A stop in a hurry, or a death over it, may have left it in parts."""
-    joined(path).unlink(missing_ok=True)
-    found = parts(path)
-    where = str(path)
-    if len(found) > 1:
-        where = f"{len(found)} parts, {path} to {found[-1].name}, which were not joined"
-    return f"{where} (broken: not all frames are in it)" if stream.broken else where
-
-
-def summary(plan: Plan, control: ControlBlock) -> list[str]:
-    """What a run did, when it is over."""
-    seconds = (now_ns() - control.header.started_ns) / 1e9
-    lines = []
-    for name, stream in control.streams.items():
-        counts = {
-            "incomplete": stream.incomplete,
-            "dropped": stream.dropped,
-            "unreadable": stream.unreadable,
-        }
-        lost = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        lines.append(
-            f"{name}: {stream.published} frames in {seconds:.1f} s "
-            f"({stream.published / seconds:.1f} frames/s), {lost or 'nothing lost'}"
-        )
-        if name in plan.videos() and stream.published:
-            lines.append(f"{name}: drawn into {_film(plan.videos()[name], stream)}")
-    if plan.topology.results.jsonl is not None:
-        lines.append(f"records in {plan.topology.results.jsonl}")
-    if plan.emulated:
-        lines.append("the cores were emulated: rates are a stand-in's, detections mean nothing")
-    if plan.simulated:
-        lines.append("the cores were simulated: detections are the board's, rates are not")
-    return lines

@@ -101,5 +101,12 @@ def _celsius(root: Path) -> float | None:
 
 def on_board(root: Path = Path("/")) -> bool:
     """Whether this is a board of Rockchip's, by the device tree."""
+    return board_chip(root) is not None
+
+
+def board_chip(root: Path = Path("/")) -> str | None:
+    """The board's chip by the device tree, as in "RK3588"; None where this is not such a board."""
     names = _read(root / "proc/device-tree/compatible", str)
-    return names is not None and "rockchip,rk3" in names
+    # As in "rockchip,rk3588s-orangepi-5", "rockchip,rk3588": the last is the most general.
+    found = re.findall(r"rockchip,(rk3\w+)", names or "")
+    return found[-1].upper() if found else None

@@ -90,7 +90,9 @@ def test_port_in_use_is_a_fault(short_tmp: Path, scene_video: Path) -> None:
         done = launch(short_tmp, str(path), "--set", f"results.bind=tcp://127.0.0.1:{port}")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"topology.toml: results.bind: port {port} is in use; choose another")
+    assert line.startswith(
+        f"topology.toml: results.bind: another program uses port {port}; choose another"
+    )
 
 
 @pytest.mark.parametrize(

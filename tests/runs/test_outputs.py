@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actors.launcher import report
+from actors.launcher import summary
 from actors.outputs.video import VideoFile
 from actors.outputs.video_files import joined, part, parts
 from actors.renderer import FrameWriter
@@ -125,7 +125,7 @@ def test_actors_killed_at_their_start_do_not_go_on_with_an_earlier_runs_outputs(
 ) -> None:
     video, log = _leave_outputs(tmp_path)
     options = ("--set", f"render.video={video}", "--set", f"results.jsonl={log}")
-    with Harness(_topology(scene_video), *options, "--frames", "12") as harness:
+    with Harness(_topology(scene_video), *options, "--frames", "12", "--overwrite") as harness:
         waiting = {"merger", "renderer"}
         while waiting:
             for name, pid in pids(harness.status(), tuple(waiting)).items():
@@ -181,11 +181,11 @@ def test_the_summary_says_what_a_renderer_left_that_died_while_it_joined(tmp_pat
     for left in (path, part(path, 1), joined(path)):
         left.touch()
     record = _stream_record(rendered=6, end_seq=6)
-    text = report._film(path, record)
+    text = summary.video_files(path, record)
     assert text == f"2 parts, {path} to {part(path, 1).name}, which were not joined"
     assert not joined(path).exists()
     record.broken = 1
-    assert report._film(path, record) == f"{text} (broken: not all frames are in it)"
+    assert summary.video_files(path, record) == f"{text} (broken: not all frames are in it)"
 
 
 def _stream_record(*, rendered: int, end_seq: int) -> StreamRecord:

@@ -1,0 +1,89 @@
+"""What `launch` prints when a run is over, and its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.launcher.plan import Plan
+from actors.outputs.video_files import joined, parts
+from actors.system.control_block import IN_FLIGHT, ControlBlock, StreamRecord
+from actors.system.linux import now_ns
+from actors.system.text import plural
+
+
+class Summary:
+    """What a run did, when it is over, and its exit code."""
+
+    def __init__(self, plan: Plan, control: ControlBlock, broken: Sequence[str]) -> None:
+        """`broken` says of each output that could not be written to its end why not."""
+        self._plan = plan
+        self._control = control
+        self._broken = broken
+
+    @property
+    def exit_code(self) -> int:
+        """1 when an output is incomplete."""
+        return 1 if self._broken else 0
+
+    def lines(self) -> list[str]:
+        """One line a stream and an output; what is incomplete comes last, with its reason."""
+        seconds = (now_ns() - self._control.header.started_ns) / 1e9
+        lines = []
+        for name, stream in self._control.streams.items():
+            lines.append(
+                f"{name}: {plural(stream.published, 'frame')} in {seconds:.1f} s "
+                f"({stream.published / seconds:.1f} frames/s), {self._losses(name)}"
+            )
+            if name in self._plan.videos() and stream.published:
+                lines.append(f"{name}: drawn into {video_files(self._plan.videos()[name], stream)}")
+        log = self._plan.topology.results.jsonl
+        if log is not None:
+            lines.append(f"records in {log}")
+        if self._plan.emulated:
+            lines.append("the cores were emulated: rates and detections are not a real NPU's")
+        if self._plan.simulated:
+            lines.append("the cores were simulated: detections are the board's, rates are not")
+        return lines + [f"error: {text}" for text in self._broken]
+
+    def _losses(self, name: str) -> str:
+        stream = self._control.streams[name]
+        counts = {
+            "incomplete": stream.incomplete,
+            "dropped": stream.dropped,
+            "unreadable": stream.unreadable,
+        }
+        lost = [f"{count} {what}" for what, count in counts.items() if count]
+        missing = unpublished(self._control, name)
+        if missing:
+            lost.append(f"{plural(len(missing), 'captured frame')} not published: {spans(missing)}")
+        return ", ".join(lost) or "nothing lost"
+
+
+def unpublished(control: ControlBlock, stream: str) -> list[int]:
+    """Sequence numbers of the frames that were captured and whose result never went out."""
+    published = control.streams[stream].published_seq
+    slots = control.slots[stream]
+    return sorted(s.seq for s in slots if s.state == IN_FLIGHT and s.seq > published)
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Ascending numbers as in "3, 17 to 19"."""
+    text = []
+    begin = 0
+    for end in range(1, len(numbers) + 1):
+        if end == len(numbers) or numbers[end] != numbers[end - 1] + 1:
+            first, last = numbers[begin], numbers[end - 1]
+            text.append(f"{first}" if first == last else f"{first} to {last}")
+            begin = end
+    return ", ".join(text)
+
+
+def video_files(path: Path, stream: StreamRecord) -> str:
+    """Where a stream's video is. A second signal, or a death over it, may have left it in parts."""
+    joined(path).unlink(missing_ok=True)
+    found = parts(path)
+    where = str(path)
+    if len(found) > 1:
+        where = f"{len(found)} parts, {path} to {found[-1].name}, which were not joined"
+    return f"{where} (broken: not all frames are in it)" if stream.broken else where
