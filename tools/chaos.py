@@ -28,8 +28,8 @@ from rich.table import Table
 
 from actors.config.errors import TopologyError
 from actors.config.loading import load
-from actors.config.partial import source_kind
 from actors.config.schema import Topology
+from actors.sources.classify import source_kind
 from actors.system.control_socket import ControlError
 from tools import scene
 from tools.board.board_harness import BoardHarness

@@ -34,8 +34,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from actors.config.errors import TopologyError
 from actors.config.file_errors import output_problem
 from actors.config.loading import load
-from actors.config.partial import source_kind
 from actors.config.schema import Topology
+from actors.sources.classify import source_kind
 from tools.evaluation_report import Asked, Scored, as_json, plot, show
 from tools.ground_truth import SYNTHETIC, GroundTruth, GroundTruthError, read_truth
 from tools.run_harness import HarnessError

@@ -23,8 +23,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from actors.config.errors import dotted
 from actors.config.file_errors import file_problem
-from actors.config.partial import source_kind
-from actors.sources.classify import kind_of
+from actors.sources.classify import is_images, source_kind
 from actors.sources.images import list_images
 from tools.scoring import Found, Targets, area
 
@@ -274,7 +273,7 @@ def _coco(path: Path, data: _CocoFile, sources: Mapping[str, str]) -> FileGround
     images = _Names(path, data.images)
     known: dict[tuple[str, int], Known] = {}
     for stream, source in sources.items():
-        if kind_of(source) != "images":
+        if not is_images(source):
             raise GroundTruthError(
                 f"{path} is about images and streams.{stream}.source is {source}; give their "
                 f"folder: --set streams.{stream}.source=FOLDER"

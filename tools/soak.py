@@ -26,7 +26,7 @@ from rich.table import Table
 from actors.client import Result
 from actors.config.errors import TopologyError
 from actors.config.loading import load
-from actors.config.partial import source_kind
+from actors.sources.classify import source_kind
 from actors.system.control_socket import ControlError
 from tools.run_harness import Harness, HarnessError, pids
 

@@ -21,10 +21,10 @@ from actors.config.file_errors import (
     output_problem,
     reason,
 )
-from actors.config.partial import PartialConfig, source_kind
+from actors.config.partial import PartialConfig
 from actors.outputs.video_files import of_streams
+from actors.sources.classify import IMAGE_SUFFIXES, has_image_name, source_kind
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SERVER_KEY = "server.key_secret"
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
 
@@ -74,7 +74,7 @@ def _source_problem(source: str, written: str) -> str | None:
         found: Iterable[Path] = Path(source).iterdir()
         if kind == "glob":
             found = map(Path, glob.iglob(source, recursive=True))  # noqa: PTH207 (absolute)
-        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in found):
+        if any(map(has_image_name, found)):
             return None
     except (OSError, ValueError, re.error) as error:
         return f"{show(written)} cannot be read ({reason(error)}); correct it or its permissions"

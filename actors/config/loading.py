@@ -19,9 +19,10 @@ from pydantic import ValidationError
 from actors.config.checks import run_checks
 from actors.config.errors import Fault, Place, TopologyError, at, dotted, explain, position, show
 from actors.config.packaged import model_file, packaged
-from actors.config.partial import PartialConfig, source_kind
+from actors.config.partial import PartialConfig
 from actors.config.schema import Tables, Topology, fields
 from actors.config.toml_file import apply_overrides, read_toml
+from actors.sources.classify import source_kind
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Topology:
@@ -87,7 +88,7 @@ def _absolute(place: Place, text: str, folder: Path) -> str | Path:
         return model_file(packaged(text) or _joined(folder, text)) if text.strip() else Path(text)
     if place[-1] != "source":
         return _joined(folder, text)
-    if not text.strip() or source_kind(text) in ("camera", "network", "synthetic"):
+    if not text.strip() or source_kind(text) in ("network", "synthetic"):
         return text
     path = str(_joined(folder, text))
     if source_kind(path) == "glob":

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import glob
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from actors.config.errors import Place
 from actors.config.schema import Tables
-
-SourceKind = Literal["file", "folder", "glob", "camera", "network", "synthetic"]
-
-
-def source_kind(source: str) -> SourceKind:
-    """What a stream's `source` names. A path that exists is no glob, whatever it is called."""
-    if source == "synthetic":
-        return "synthetic"
-    if source.startswith(("/dev/video", "/dev/v4l/")):
-        return "camera"
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
-        return "network"
-    try:
-        if Path(source).is_dir():
-            return "folder"
-        return "glob" if glob.has_magic(source) and not Path(source).exists() else "file"
-    except (OSError, ValueError):  # a name that no file can have
-        return "file"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import cv2
 import imagesize
 import numpy as np
 
-from actors.sources.classify import IMAGE_SUFFIXES
+from actors.sources.classify import IMAGE_SUFFIXES, has_image_name
 from actors.sources.contract import SourceError, SourceInfo, place
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ImageSource:
         self._paths = list_images(source)
         if not self._paths:
             raise SourceError(
-                f"{source}: no images there; images end in {', '.join(sorted(IMAGE_SUFFIXES))}"
+                f"{source}: no images there; images end in {', '.join(IMAGE_SUFFIXES)}"
             )
         self.info = _look(source, self._paths)
         self.unreadable = 0
@@ -83,10 +83,7 @@ class ImageSource:
 
 
 def list_images(source: str) -> list[Path]:
-    """The image files of a folder, or those that a glob matches, in natural order.
-
-    Hidden files are left out: `._x.jpg` is what macOS puts beside `x.jpg`, and no image.
-    """
+    """The image files of a folder, or those that a glob matches, in natural order."""
     folder = Path(source)
     if folder.is_dir():
         found = list(folder.iterdir())
@@ -95,12 +92,7 @@ def list_images(source: str) -> list[Path]:
     else:
         # Not Path.glob: it refuses absolute patterns, and a pattern may start anywhere.
         found = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
-    images = (
-        path
-        for path in found
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()
-    )
-    return sorted(images, key=_natural)
+    return sorted((p for p in found if has_image_name(p) and p.is_file()), key=_natural)
 
 
 def _natural(path: Path) -> tuple[list[list[str | int]], str]:

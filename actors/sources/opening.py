@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.sources.classify import is_live, kind_of, shown
+from actors.sources.classify import is_images, is_live, shown, source_kind
 from actors.sources.contract import Source, SourceError, SourceInfo, SourceRequest
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def inspect(source: str, ask: SourceRequest = _NOTHING_ASKED) -> SourceInfo:
         from actors.sources.live import look
 
         return look(shown(source), _connector(source, ask))
-    if kind_of(source) == "synthetic":
+    if source_kind(source) == "synthetic":
         from actors.sources import synthetic
 
         return synthetic.look(ask)
@@ -51,12 +51,12 @@ def open_source(
     """
     if not source:
         raise SourceError("the source is empty; give a video file, a folder or a glob of images")
-    if kind_of(source) == "synthetic":
+    if source_kind(source) == "synthetic":
         from actors.sources.synthetic import SyntheticSource
 
         return SyntheticSource(ask, start=start)
     quieten()
-    if kind_of(source) == "images":
+    if is_images(source):
         from actors.sources.images import ImageSource
 
         return ImageSource(source, start=start, loop=loop)
@@ -81,7 +81,7 @@ def open_live(
 def _connector(source: str, ask: SourceRequest, frame_bytes: int = 0) -> Callable[[], Feed]:
     """What opens a live source (again)."""
     quieten()
-    if kind_of(source) == "camera":
+    if source_kind(source) == "camera":
         from actors.sources import camera
 
         return partial(camera.connect, source, ask)

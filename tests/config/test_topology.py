@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError
 
 from actors.config.errors import Fault, TopologyError
 from actors.config.loading import load
-from actors.config.partial import source_kind
 from actors.config.schema import Topology
 from tests.support.broken_topologies import CASES
 from tests.support.topology_base import BASE, Case, lay_out, small, stream
@@ -265,24 +264,6 @@ def test_a_folder_with_glob_characters(tmp_path: Path) -> None:
     assert load(write(folder, stream('source = "b[2].mp4"'))).streams["cam0"].source == (
         f"{folder}/b[2].mp4"
     )
-
-
-@pytest.mark.parametrize(
-    ("kind", "sources"),
-    {
-        "file": ["street.mp4", "missing", "./synthetic", "a" * 5000],
-        "folder": ["images", "images/"],
-        "glob": ["images/*.jpg", "images/0?.jpg", "images/[01].jpg"],
-        "camera": ["/dev/video0", "/dev/video12", "/dev/v4l/by-id/usb-cam"],
-        "network": ["rtsp://host/path", "HTTPS://host/live.m3u8", "rtmp://host/app"],
-        "synthetic": ["synthetic"],
-    }.items(),
-)
-def test_source_kind(
-    kind: str, sources: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder)
-    assert [source_kind(source) for source in sources] == [kind] * len(sources)
 
 
 # ---- the module

@@ -251,7 +251,7 @@ def test_nothing_there(tmp_path: Path, name: str) -> None:
         inspect(str(tmp_path / name))
     assert str(error.value) == (
         f"{tmp_path / name}: no images there; "
-        "images end in .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+        "images end in .jpg, .jpeg, .png, .bmp, .webp, .tif, .tiff"
     )
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actors.sources.classify import kind_of, shown
+from actors.sources.classify import shown
 from actors.sources.contract import SourceError, SourceRequest
 from actors.sources.live import LiveFrame, LiveSource
 from actors.sources.opening import inspect, open_live
@@ -158,23 +158,6 @@ def test_troubles_are_told_in_a_sentence(web: str, rtsp: RtspServer) -> None:
         assert str(caught.value).startswith(f"{shown(url)}: {told}"), url
         assert "secret" not in str(caught.value)
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("source", "kind"),
-    {
-        "rtsp://cam/live": "network",
-        "HTTP://cam/live.mp4": "network",
-        "udp://@:5000": "network",
-        "/dev/video0": "camera",
-        "/dev/v4l/by-id/usb-cam": "camera",
-        "street.mp4": "video",
-        "a*.jpg": "images",
-        "frame.png": "images",
-    }.items(),
-)
-def test_kinds(source: str, kind: str) -> None:
-    assert kind_of(source) == kind
 
 
 @pytest.mark.parametrize(
