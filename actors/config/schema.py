@@ -1,7 +1,7 @@
-"""The tables and keys of topology.toml, with their types, limits, defaults and descriptions.
+"""The tables and keys of topology.toml: types, limits, defaults, units and descriptions.
 
-The descriptions are what docs/topology.md and an editor show to a user (`tools.topology_docs`).
-Imported by the supervisor: no numpy, no OpenCV, no runtime.
+docs/topology.md and the JSON Schema for editors are made from this (`python -m
+tools.topology_docs`). Imported by the supervisor: no numpy, no OpenCV, no runtime.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from actors.config.errors import Place
 from actors.sources.contract import SourceRequest
 
-
-def key(default: Any, description: str, **constraints: Any) -> Any:
-    """A key that may be absent, and what it means."""
-    return Field(default, description=description, **constraints)
+# ---- kinds of values
 
 
 def _must(phrase: str, holds: Callable[[Any], bool], convert: Any = None) -> BeforeValidator:
-    """A check whose fault reads "KEY must be PHRASE, got ..."."""
+    """A check whose message reads "KEY must be PHRASE, got ..."."""
 
     def check(value: Any) -> Any:
         if not holds(value):
@@ -66,48 +70,119 @@ def _is_fourcc(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[ -~]{4}", value) is not None
 
 
-FilePath = Annotated[Path, Field(strict=False)]
-Pixels = Annotated[tuple[int, int], _pair(1, 16384, "[640, 640]")]
-Grid = Annotated[tuple[int, int], _pair(1, 16, "[3, 2]")]
-Mean = Annotated[tuple[float, float, float], _channels("as in [0, 0, 0]", -1e6)]
-Std = Annotated[tuple[float, float, float], _channels("each more than 0", 0)]
-Labels = Annotated[Path | list[str], _must("a text file or a list of names", _is_labels)]
-FourCC = Annotated[str, _must('four characters, as in "MJPG"', _is_fourcc)]
+def _array(items: Mapping[str, Any], length: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": length, "maxItems": length}
+
+
+def _pair_schema(low: int, high: int) -> WithJsonSchema:
+    return WithJsonSchema(_array({"type": "integer", "minimum": low, "maximum": high}, 2))
+
+
+def _channels_schema(**limits: float) -> WithJsonSchema:
+    number = {"type": "number", **limits}
+    return WithJsonSchema({"anyOf": [number, _array(number, 3)]})
+
+
+_NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+FilePath = Annotated[Path, Field(strict=False), WithJsonSchema({"type": "string", "format": "path"})]
+Pixels = Annotated[tuple[int, int], _pair(1, 16384, "[640, 640]"), _pair_schema(1, 16384)]
+Grid = Annotated[tuple[int, int], _pair(1, 16, "[3, 2]"), _pair_schema(1, 16)]
+Mean = Annotated[
+    tuple[float, float, float], _channels("as in [0, 0, 0]", -1e6), _channels_schema()
+]
+Std = Annotated[
+    tuple[float, float, float],
+    _channels("each more than 0", 0),
+    _channels_schema(exclusiveMinimum=0),
+]
+Labels = Annotated[
+    Path | list[str],
+    _must("a text file or a list of names", _is_labels),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "path"}, _NAMES]}),
+]
+FourCC = Annotated[
+    str,
+    _must('four characters, as in "MJPG"', _is_fourcc),
+    WithJsonSchema({"type": "string", "minLength": 4, "maxLength": 4}),
+]
 Cpu = Annotated[int, Field(ge=0, le=1023)]
 
 
+# ---- the tables
+
+
+def key(default: Any, description: str, *, unit: str | None = None, **limits: Any) -> Any:
+    """A key that may be absent: its default, what it means, its unit and its limits."""
+    extra = {"unit": unit} if unit else None
+    return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
 class Table(BaseModel):
-    """A table of the file. Nothing is converted: what is not of the key's type is a fault."""
+    """A table of the file. No value is converted: another type than the key's is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Run(Table):
-    name: str = key("run", "name of the run; absent: made from the file's name")
+    """The run itself."""
+
+    name: str = Field(
+        "run",
+        description="name of the run, for records and actorctl; absent: made from the file's name",
+        json_schema_extra={"default": None},
+    )
 
 
 class Results(Table):
-    bind: str = key("tcp://127.0.0.1:5570", "tcp://HOST:PORT, tcp://HOST:* or ipc://PATH")
-    wait_for_subscriber: bool = key(False, "sources start only when somebody has subscribed")
+    """Where the detections are published and recorded."""
+
+    bind: str = key(
+        "tcp://127.0.0.1:5570",
+        "address of the ZeroMQ PUB socket: tcp://HOST:PORT, tcp://HOST:* (a free port) or "
+        "ipc://PATH",
+    )
+    wait_for_subscriber: bool = key(False, "sources start when the first subscriber is connected")
     jsonl: FilePath | None = key(None, "file for the same records, one a line")
     curve: FilePath | None = key(
-        None, "folder of CURVE keys for an address that other machines can reach (tools.make_keys)"
+        None,
+        "folder of CURVE keys (tritile make_keys) for an address that other machines can reach",
     )
-    ground_truth: bool = key(False, "a drawn scene's records say what was really there")
-    insecure: bool = key(False, "allows an address that other machines can reach")
+    ground_truth: bool = key(
+        False, 'records of the drawn scene (source "synthetic") include its true boxes'
+    )
+    insecure: bool = key(False, "allows an address that other machines can reach, without keys")
 
 
 class Stream(Table):
+    """A source of frames."""
+
     source: str = Field(
         description="video file, folder or glob of images, /dev/videoN, rtsp://... or http://..., "
         'or "synthetic"'
     )
-    pace: Literal["fast", "realtime"] = key("fast", "a file as fast as possible or at its own rate")
-    loop: bool = key(False, "starts a file again at its end")
-    slots: int | None = key(None, "frames in memory at once", ge=2, le=64)
-    size: Pixels | None = key(None, "[width, height] asked of a camera or a drawn scene")
-    fps: float | None = key(None, "frames per second asked of either", gt=0, le=1000)
-    seed: int | None = key(None, "of a drawn scene; absent: 0", ge=0, lt=2**31)
+    pace: Literal["fast", "realtime"] = key(
+        "fast", "a file or the drawn scene: as fast as possible, or at its own frame rate"
+    )
+    loop: bool = key(False, "a file starts again at its end")
+    slots: int | None = key(
+        None, "frames in memory at once; absent: enough to keep the cores busy", ge=2, le=64
+    )
+    size: Pixels | None = key(
+        None,
+        "[width, height] asked of a camera or a drawn scene; absent: the camera's best size up to "
+        "1920x1080",
+        unit="pixels",
+    )
+    fps: float | None = key(
+        None,
+        "frame rate asked of a camera or a drawn scene; absent: the camera's highest",
+        unit="frames/s",
+        gt=0,
+        le=1000,
+    )
+    seed: int | None = key(
+        None, "selects the drawn scene, each seed another; absent: 0", ge=0, lt=2**31
+    )
     fourcc: FourCC | None = key(None, 'pixel format asked of a camera, as in "MJPG"')
 
     @property
@@ -117,6 +192,8 @@ class Stream(Table):
 
 
 class Model(Table):
+    """A model file, and what it does not say about itself."""
+
     path: FilePath | None = key(
         None,
         "the .onnx or .rknn file; without a suffix the .rknn on a board and the .onnx elsewhere; "
@@ -129,16 +206,32 @@ class Model(Table):
         "instant: a stand-in that needs no file and no time, to measure all the rest",
     )
     head: Literal["yolov8", "yolov8-stock", "yolov5", "yolov5-decoded", "yolox"] | None = key(
-        None, "layout of the outputs; absent: found out from the model"
+        None, "layout of the outputs; absent: recognised from the outputs' shapes"
     )
-    labels: Labels | None = key(None, "class names: a text file with one a line, or a list")
+    labels: Labels | None = key(
+        None,
+        'class names: a text file with one a line, a list, or "coco" for the 80 COCO classes; '
+        "absent: those that the model carries",
+    )
     conf: float = key(0.25, "score from which a detection counts", gt=0, lt=1)
-    iou: float = key(0.5, "IoU from which two boxes of a tile are one", gt=0, le=1)
-    latency_ms: float | None = key(None, "milliseconds of one inference on one core", ge=0)
-    color: Literal["rgb", "bgr"] | None = key(None, "order of the channels that the model takes")
-    mean: Mean | None = key(None, "subtracted from the channels")
-    std: Std | None = key(None, "divides the channels after that")
-    size: Pixels | None = key(None, '[width, height] of the input, for runtime "instant" only')
+    iou: float = key(0.5, "IoU from which two boxes of one tile are one object", gt=0, le=1)
+    latency_ms: float | None = key(
+        None, "duration of one inference on one core, for --check and emulated", unit="ms", ge=0
+    )
+    color: Literal["rgb", "bgr"] | None = key(
+        None, "order of the input's channels; absent: that of the head's family"
+    )
+    mean: Mean | None = key(
+        None, "subtracted from the channels, one number or one a channel; absent: 0"
+    )
+    std: Std | None = key(
+        None, "divides the channels after that; absent: that of the head's family (255, YOLOX 1)"
+    )
+    size: Pixels | None = key(
+        None,
+        '[width, height] of the input, for runtime "instant" only; absent: [640, 640]',
+        unit="pixels",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -154,27 +247,49 @@ class Model(Table):
 
 
 class Stage(Table):
+    """One model on one view of every frame."""
+
     model: str = Field(description="name of the model that runs")
     view: Literal["frame", "tiles", "crops"] = key(
-        "frame", "the whole frame, its tiles, or crops around another stage's boxes"
+        "frame", "the whole frame letterboxed, its tiles, or crops around another stage's boxes"
     )
-    overlap: float = key(0.0, "least overlap of tiles, as a part of their side", ge=0, le=0.9)
-    grid: Grid | None = key(None, "[columns, rows] of resized tiles; absent: native tiles")
+    overlap: float = key(
+        0.0, "least overlap of neighbouring tiles", unit="fraction of a tile's side", ge=0, le=0.9
+    )
+    grid: Grid | None = key(
+        None,
+        "[columns, rows] of tiles, each resized to the model's input; absent: native tiles, cut at "
+        "the model's own size",
+    )
     source: str | None = key(None, "the stage whose boxes are cropped")
-    condition: str | None = key(None, "runs only on frames where that stage found something")
+    condition: str | None = key(
+        None, "name of a stage; runs only on frames where that one found something"
+    )
     max_crops: int = key(8, "crops of one frame, best boxes first", ge=1, le=64)
 
 
 class Worker(Table):
+    """A process that runs models on one core."""
+
     core: int = Field(ge=0, le=15, description="number of its NPU core; several may share one")
     models: list[str] = Field(description="names of the models that it holds")
-    contexts: int | None = key(None, "runtime contexts on its core", ge=1, le=4)
-    cpus: list[Cpu] | None = key(None, "CPUs that it is pinned to", min_length=1)
+    contexts: int | None = key(
+        None, "runtime contexts on its core; absent: as many as the runtime needs", ge=1, le=4
+    )
+    cpus: list[Cpu] | None = key(
+        None, "numbers of the CPUs that it is pinned to; absent: any", min_length=1
+    )
 
 
 class Merge(Table):
-    method: Literal["nms", "nmm", "greedy_nmm"] = key("nms", "how boxes that match become one")
-    metric: Literal["iou", "ios"] = key("iou", "intersection over the union or the smaller box")
+    """How the boxes of all tiles and stages become one list."""
+
+    method: Literal["nms", "nmm", "greedy_nmm"] = key(
+        "nms", "boxes that match: the best is kept (nms), or they are joined (nmm, greedy_nmm)"
+    )
+    metric: Literal["iou", "ios"] = key(
+        "iou", "overlap: intersection over the union, or over the smaller box"
+    )
     threshold: float = key(0.5, "overlap from which two boxes match", gt=0, le=1)
     class_agnostic: bool = key(False, "boxes of different classes match too")
     truncated: Literal["suppress", "keep"] = key(
@@ -183,25 +298,27 @@ class Merge(Table):
 
 
 class Render(Table):
+    """Pictures of the results."""
+
     video: FilePath | None = key(None, "annotated video: .mp4, .mkv or .avi")
-    tiles: bool = key(False, "draws the tiles")
+    tiles: bool = key(False, "draws the tiles too")
 
 
 class Tables(Table):
-    """The file's content, table by table."""
+    """The topology of a run: which frames, which models, what runs where."""
 
     run: Run = key(Run(), "the run itself")
-    results: Results = key(Results(), "where detections go")
-    streams: dict[str, Stream] = key({}, "where frames come from")
-    models: dict[str, Model] = key({}, "what can be run")
-    stages: dict[str, Stage] = key({}, "which model looks at what")
+    results: Results = key(Results(), "where detections are published and recorded")
+    streams: dict[str, Stream] = key({}, "the sources of frames")
+    models: dict[str, Model] = key({}, "the models that can run")
+    stages: dict[str, Stage] = key({}, "which model runs on which view of a frame")
     workers: dict[str, Worker] = key({}, "which core holds which models")
     merge: Merge = key(Merge(), "how the boxes of all tiles become one list")
-    render: Render = key(Render(), "what a person looks at")
+    render: Render = key(Render(), "pictures of the results")
 
 
 class Topology(Tables):
-    """A topology without a fault. Every path is absolute; every name refers to something."""
+    """A topology without an error. Every path is absolute; every name refers to something."""
 
     file: Path
     warnings: tuple[str, ...] = ()
