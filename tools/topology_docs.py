@@ -1,4 +1,4 @@
-"""Writes docs/topology.md and the JSON Schema for editors from the tables in actors.config.schema."""
+"""Writes docs/topology.md and the JSON Schema for editors from the tables of config/schema.py."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ runs it. [docs/examples](examples) has one for each usual case.
 - **Errors** name the place and the remedy, one a line, and `launch` exits with 2:
   `topology.toml: stages.small.model: no model named "smal"; did you mean "small"?`
 - **Completion.** `#:schema docs/{SCHEMA}` as the first line gives completion, descriptions and
-  checks in VS Code (Even Better TOML) and every other editor that uses taplo. The path is
-  relative to the topology, or absolute; `{_COMMAND} -o FOLDER` writes the schema into a folder of yours.
+  checks in VS Code (Even Better TOML) and in other editors that use taplo. The path is absolute or
+  relative to the topology: copy [{SCHEMA}]({SCHEMA}) beside yours.
 
 A key without a default may be absent; where its description does not say what that means, there
 is simply nothing of it.

@@ -84,12 +84,12 @@ def _channels_schema(**limits: float) -> WithJsonSchema:
 
 
 _NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-FilePath = Annotated[Path, Field(strict=False), WithJsonSchema({"type": "string", "format": "path"})]
+FilePath = Annotated[
+    Path, Field(strict=False), WithJsonSchema({"type": "string", "format": "path"})
+]
 Pixels = Annotated[tuple[int, int], _pair(1, 16384, "[640, 640]"), _pair_schema(1, 16384)]
 Grid = Annotated[tuple[int, int], _pair(1, 16, "[3, 2]"), _pair_schema(1, 16)]
-Mean = Annotated[
-    tuple[float, float, float], _channels("as in [0, 0, 0]", -1e6), _channels_schema()
-]
+Mean = Annotated[tuple[float, float, float], _channels("as in [0, 0, 0]", -1e6), _channels_schema()]
 Std = Annotated[
     tuple[float, float, float],
     _channels("each more than 0", 0),
