@@ -113,7 +113,7 @@ Cpu = Annotated[int, Field(ge=0, le=1023)]
 
 def key(default: Any, description: str, *, unit: str | None = None, **limits: Any) -> Any:
     """A key that may be absent: its default, what it means, its unit and its limits."""
-    extra = {"unit": unit} if unit else None
+    extra: dict[str, Any] = {"unit": unit} if unit else {}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
