@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from actors.sources.opening import quieten
+from actors.sources.ffmpeg import silence_ffmpeg
 from tests.support.publishing import Publisher
 from tools import scene
 
@@ -21,7 +21,7 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile("patient")
 
 # FFmpeg's level is read when a process opens its first video, whichever test does that.
-quieten()
+silence_ffmpeg()
 
 ROOT = Path(__file__).resolve().parent.parent
 

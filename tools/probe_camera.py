@@ -23,8 +23,8 @@ from actors.sources import v4l2
 from actors.sources.camera import look_up, open_mode, read_back
 from actors.sources.contract import SourceError
 from actors.sources.feed import Feed
+from actors.sources.ffmpeg import silence_ffmpeg
 from actors.sources.live import measure
-from actors.sources.opening import quieten
 from actors.sources.v4l2 import Device, Mode
 
 _SLOW = 0.9
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if not 0.2 <= options.seconds <= 600:
         parser.error(f"--seconds must be from 0.2 to 600, got {options.seconds:g}")
-    quieten()
+    silence_ffmpeg()
     try:
         devices = _devices(options.device)
     except SourceError as error:

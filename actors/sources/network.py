@@ -13,8 +13,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import cv2
@@ -22,6 +20,7 @@ import cv2
 from actors.sources.classify import shown
 from actors.sources.contract import SourceError
 from actors.sources.feed import Feed
+from actors.sources.ffmpeg import OPTIONS, ffmpeg_options
 from actors.sources.pace import Pace
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp")
@@ -44,7 +43,8 @@ def connect(url: str, frame_bytes: int = 0) -> Feed:
     scheme = urlsplit(url).scheme.lower()
     if scheme not in SCHEMES:
         raise SourceError(f"{name}: no such protocol; use one of {', '.join(SCHEMES)}")
-    with _ffmpeg_options():
+    # Users who know better set the options themselves.
+    with ffmpeg_options(os.environ.get(OPTIONS, _OPTIONS)):
         capture = cv2.VideoCapture(
             url,
             cv2.CAP_FFMPEG,
@@ -64,20 +64,6 @@ def connect(url: str, frame_bytes: int = 0) -> Feed:
     if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
         stated = None  # JPEGs one after another have no rate; FFmpeg says 25
     return Feed(name, capture, stated)
-
-
-@contextmanager
-def _ffmpeg_options() -> Iterator[None]:
-    """OpenCV takes them from the environment, and files opened later must not get them."""
-    variable = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-    if variable in os.environ:
-        yield
-        return
-    os.environ[variable] = _OPTIONS
-    try:
-        yield
-    finally:
-        del os.environ[variable]
 
 
 def _reason(url: str, scheme: str) -> str:

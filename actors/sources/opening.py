@@ -6,13 +6,13 @@ OpenCV is imported with the kind, not with this module, so that a process that o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.sources.classify import is_images, is_live, shown, source_kind
 from actors.sources.contract import Source, SourceError, SourceInfo, SourceRequest
+from actors.sources.ffmpeg import silence_ffmpeg
 
 if TYPE_CHECKING:
     from actors.sources.feed import Feed
@@ -55,7 +55,7 @@ def open_source(
         from actors.sources.synthetic import SyntheticSource
 
         return SyntheticSource(ask, start=start)
-    quieten()
+    silence_ffmpeg()
     if is_images(source):
         from actors.sources.images import ImageSource
 
@@ -80,7 +80,7 @@ def open_live(
 
 def _connector(source: str, ask: SourceRequest, frame_bytes: int = 0) -> Callable[[], Feed]:
     """What opens a live source (again)."""
-    quieten()
+    silence_ffmpeg()
     if source_kind(source) == "camera":
         from actors.sources import camera
 
@@ -88,18 +88,3 @@ def _connector(source: str, ask: SourceRequest, frame_bytes: int = 0) -> Callabl
     from actors.sources import network
 
     return partial(network.connect, source, frame_bytes)
-
-
-def quieten() -> None:
-    """Keeps OpenCV and FFmpeg from writing to stderr, unless the user asked them to.
-
-    A damaged file makes them print hundreds of lines; what was lost is counted and named by the
-    sources instead. FFmpeg's level is read when the first video is opened.
-    """
-    import cv2
-
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
-    if "OPENCV_LOG_LEVEL" not in os.environ:
-        # The first is what OpenCV had up to 4.12.
-        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-        set_level(0)  # silent

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from actors.sources.contract import SourceError, SourceInfo, place
+from actors.sources.ffmpeg import ffmpeg_options, has_only_sound, only_video, why_not_a_video
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,8 @@ _ONE_THREAD_PIXELS = 1920 * 1088
 _TRIES = 2000
 # Frames whose timestamps must agree before the packets' timestamps are trusted.
 _HEAD = 30
+# No file states more, unless it does not know its rate.
+_MOST_FPS = 1000
 # Containers that store how many frames they hold; others are estimated from the duration.
 _COUNTING = frozenset({".mp4", ".m4v", ".mov", ".avi"})
 
@@ -66,12 +69,15 @@ class VideoSource:
             self._threads = 2
             self._open()
         fps = self._capture.get(cv2.CAP_PROP_FPS)
+        # FFmpeg shows the cover picture of a song as a video of 90,000 frames a second.
+        if fps > _MOST_FPS and has_only_sound(self._path):
+            raise SourceError(f"{source}: {why_not_a_video(self._path)}")
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.info = SourceInfo(
             width=width,
             height=height,
             frame_bytes=width * height * 3,
-            fps=fps if 0 < fps <= 1000 else None,
+            fps=fps if 0 < fps <= _MOST_FPS else None,
             frames=int(count) if 0 < count < 1 << 31 else None,
             live=False,
             sizes=((width, height),),
@@ -109,14 +115,11 @@ class VideoSource:
 
     def _open(self) -> None:
         """Opens the file (again) at its first frame."""
-        self._capture = cv2.VideoCapture(
-            self._path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, self._threads]
-        )
+        threads = [cv2.CAP_PROP_N_THREADS, self._threads]
+        with ffmpeg_options(only_video()):
+            self._capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG, threads)
         if not self._capture.isOpened():
-            raise SourceError(
-                f"{self._name}: FFmpeg cannot read it as a video; it may be incomplete (an .mp4 "
-                "that was cut off has no index) or of another kind"
-            )
+            raise SourceError(f"{self._name}: {why_not_a_video(self._path)}")
         self._at = -1  # index of the frame that was decoded last
         self._time = 0.0  # its timestamp, milliseconds
         self._head: list[float] = []  # the timestamps of the first frames
@@ -293,7 +296,8 @@ class _Packets:
         if self._complete:
             return False
         if self._capture is None:
-            self._capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG)
+            with ffmpeg_options(only_video()):
+                self._capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG)
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
         for _ in range(1000):
             failures = _grab(self._capture)

@@ -134,7 +134,8 @@ def camera(tmp_path: Path) -> FakeCamera:
 def seen(camera: FakeCamera, ask: SourceRequest) -> str:
     """What `inspect` says of the camera, or its error, in a process that can see it."""
     program = (
-        "from actors.sources import *\n"
+        "from actors.sources.contract import *\n"
+        "from actors.sources.opening import inspect\n"
         f"try: print(inspect({camera.path!r}, {ask!r}))\n"
         "except SourceError as error: print(error)\n"
     )

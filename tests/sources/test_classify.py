@@ -93,8 +93,6 @@ def test_the_check_hands_on_what_the_run_takes_for_the_same(
 ) -> None:
     """Only a camera may be asked for a pixel format and only what is finite may be looped."""
     name = named(source, places)
-    if source in ("missing" * 800, "SHM"):
-        pytest.skip("there is no such file, or no image in the folder")
     topology = Path(places[0]) / "topology.toml"
     asked = {"camera": 'fourcc = "MJPG"', "synthetic": "seed = 1", "network": ""}
     entry = f"source = {name!r}\n{asked.get(kind, 'loop = true')}"
