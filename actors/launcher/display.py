@@ -83,15 +83,15 @@ class Display:
         if self._half_line:
             self.line(self._half_line.decode(errors="replace"))
         if self._live is not None:
-            self._live.update(self._table(status), refresh=True)
+            self._live.update(self._table(status, ended=True), refresh=True)
             self._live.stop()
             self._live = None
 
-    def _table(self, status: RunStatus) -> Text:
+    def _table(self, status: RunStatus, *, ended: bool = False) -> Text:
         """Plain text, no line as long as the terminal is wide: rich would wrap it and miscount."""
         width = max(20, self._console.width - 1)
         titles, *rows = stream_lines(status["streams"], width)
-        lines = [heading(status), titles, *rows, *summary_lines(status, width)]
+        lines = [heading(status, ended=ended), titles, *rows, *summary_lines(status, width)]
         text = Text("\n".join(cut(line, width) for line in lines), no_wrap=True)
         text.highlight_words([titles], "bold")
         return text

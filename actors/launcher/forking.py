@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 from actors.config.schema import Topology
+from actors.launcher.signals import exit_on_signal
 from actors.runtimes.registry import kinds
 from actors.system.fork_server import ForkServer, ForkServerError
 from actors.system.linux import adopt_orphans
@@ -28,6 +29,7 @@ class RunForkServer:
         roles = [*_ROLES, "renderer"] if topology.render.video is not None else _ROLES
         modules = ["actors.launcher.probe", *(f"actors.{role}" for role in roles), *sorted(wanted)]
         self.process = ForkServer(modules, write_end)
+        exit_on_signal(self.process.process.pid)
         os.close(write_end)
 
     def __enter__(self) -> RunForkServer:

@@ -45,8 +45,7 @@ def limiting_part(load: Load) -> str:
     if load.machine >= BUSY:
         return (
             f"this machine's processors: all {load.processors} are busy, "
-            f"{sum(load.processes.values()):.1f} of them with processes of this run other than "
-            "workers"
+            f"{sum(load.processes.values()):.1f} of them with this run (workers not counted)"
         )
     cores = ", ".join(f"core {core} {busy:.0%}" for core, busy in load.cores.items())
     return (

@@ -40,7 +40,12 @@ class Row:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> list[str]:
-    """The lines of a table, the titles first; none is longer than `width` cells."""
+    """The lines of a table, the titles first; none is longer than `width` cells.
+
+    The first column holds names, which are cut where they are long.
+    """
+    if width is not None:
+        rows = [Row([cut(row.cells[0], _LONGEST_NAME), *row.cells[1:]], row.remark) for row in rows]
     shown = list(range(len(columns)))
     sizes = [
         max(cell_len(column.title), *(cell_len(row.cells[i]) for row in rows), 0)
@@ -78,11 +83,6 @@ def cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
-def name(text: str) -> str:
-    """A name for a table: printable, and cut where it is long."""
-    return cut(printable(text), _LONGEST_NAME)
-
-
 # ---------------------------------------------------------------- streams
 
 
@@ -94,16 +94,18 @@ def stream_lines(streams: Sequence[StreamStatus], width: int | None) -> list[str
         Column("left", rank=1),
         Column("fps"),
         Column("in flight", rank=3),
+        Column("lost"),
         Column("p50/p99 ms", rank=2),
     ]
     rows = [
         Row(
             (
-                name(stream["name"]),
+                printable(stream["name"]),
                 frames(stream),
                 duration(stream["remaining_s"]),
                 f"{stream['fps']:.1f}",
                 str(stream["in_flight"]),
+                str(sum(losses(stream).values())),
                 f"{stream['latency_ms']['p50']:.0f}/{stream['latency_ms']['p99']:.0f}",
             ),
             "; ".join(remarks(stream)),
@@ -128,26 +130,25 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def losses(stream: StreamStatus) -> str:
-    """The frames of the stream that are missing or incomplete, by kind; empty where none is."""
-    counts = {
+def losses(stream: StreamStatus) -> dict[str, int]:
+    """How many frames of the stream are missing or incomplete, by kind."""
+    return {
         "dropped": sum(stream["dropped"].values()),
         "incomplete": stream["incomplete"],
         "unreadable": stream["unreadable"],
     }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def remarks(stream: StreamStatus) -> list[str]:
     """What is to be said about a stream beside its numbers."""
-    parts = [losses(stream)]
+    parts = [f"{count} {kind}" for kind, count in losses(stream).items() if count]
     if stream["connected"] is False and stream["captured"] and stream["frames"] is None:
         parts.append("no connection to the source")
     if stream["rendered"] is not None:
         parts.append(f"{stream['rendered']} rendered")
     if stream["sees"]:
         parts.append(f"sees {printable(stream['sees'])}")
-    return [part for part in parts if part]
+    return parts
 
 
 # ---------------------------------------------------------------- actors and cores
@@ -169,7 +170,7 @@ def actor_lines(actors: Sequence[ActorStatus], width: int | None) -> list[str]:
     rows = [
         Row(
             (
-                name(actor["name"]),
+                printable(actor["name"]),
                 actor["role"],
                 actor["state"],
                 str(actor["pid"] or "-"),
@@ -205,16 +206,18 @@ def summary_lines(status: RunStatus, width: int | None) -> list[str]:
     return [part for line in lines for part in wrap(line, width, subsequent_indent=_GAP)]
 
 
-def heading(status: RunStatus) -> str:
-    """The run's name, its state and how long it is up."""
+def heading(status: RunStatus, *, ended: bool = False) -> str:
+    """The run's name, its state and how long it is up, or was."""
     failed = [actor["name"] for actor in status["actors"] if actor["state"] == "failed"]
-    state = f"degraded, without {', '.join(map(name, failed))}" if failed else "running"
+    state = f"degraded, without {printable(', '.join(failed))}" if failed else "running"
     note = ""
     if status["emulated"]:
         note = " on emulated cores (rates are not a real NPU's)"
     elif status["simulated"]:
         note = " on simulated cores (rates are not the board's)"
-    return f"run {name(status['run'])}: {state}{note}, up {duration(status['uptime_s'])}"
+    up = duration(status["uptime_s"])
+    state = f"ended after {up}{note}" if ended else f"{state}{note}, up {up}"
+    return f"run {printable(status['run'])}: {state}"
 
 
 def progress(status: RunStatus) -> str:
