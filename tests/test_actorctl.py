@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import actors
 from tests.support import runs
 from tools.run_harness import ROOT, Harness
 
@@ -52,6 +54,8 @@ def test_status_has_what_the_contract_says(harness: Harness) -> None:
     status = json.loads(done.stdout)
     assert status["run"] == "harness"
     assert status["uptime_s"] > 0
+    assert status["version"] == actors.__version__
+    assert f"({os.uname().machine})" in status["machine"]
     names = ["cam0", "tiler", "npu0", "npu1", "npu2", "merger"]
     roles = ["capture", "tiler", "worker", "worker", "worker", "merger"]
     assert [actor["name"] for actor in status["actors"]] == names
@@ -80,7 +84,20 @@ def test_status_for_a_person(harness: Harness) -> None:
     done = actorctl(harness, "status", COLUMNS="140")
     assert done.returncode == 0
     assert "run harness: running on emulated cores" in done.stdout
+    assert f"tritile {actors.__version__} on " in done.stdout
     assert "npu2" in done.stdout
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_status_fits_the_terminal(width: int, harness: Harness) -> None:
+    done = actorctl(harness, "status", COLUMNS=str(width))
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    (titles,) = [line for line in lines if line.startswith("ACTOR")]
+    for title in ("role", "state", "pid", "restarts", "MB", "busy", "done", "queued"):
+        assert title in titles.split()
+    assert "…" not in done.stdout
 
 
 def test_restart_returns_when_the_actor_runs_again(harness: Harness) -> None:
@@ -111,6 +128,16 @@ def test_events_tell_what_happened(harness: Harness) -> None:
     assert [event["kind"] for event in mine][:2] == ["running", "ended"]
     assert "killed by SIGKILL" in mine[1]["text"]
     assert any(event["kind"] == "running" for event in mine[2:])
+
+
+def test_events_for_a_person_have_date_and_time(harness: Harness) -> None:
+    done = actorctl(harness, "events", "--no-follow")
+    first, *others = done.stdout.splitlines()
+    today = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (.*)")
+    assert all(map(today.fullmatch, others))
+    match = today.fullmatch(first)
+    assert match is not None
+    assert match[1].startswith(f"supervisor: tritile {actors.__version__} on ")
 
 
 def test_supervisor_is_idle(harness: Harness) -> None:

@@ -64,7 +64,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> 
         else:
             lines.append(line)
             if row.remark:
-                lines += wrap(row.remark, width or 80, initial_indent=_GAP, subsequent_indent=_GAP)
+                lines += _wrapped(_GAP + row.remark, width or 80)
     return lines if width is None else [cut(line, width) for line in lines]
 
 
@@ -76,6 +76,11 @@ def _line(
         space = " " * (size - cell_len(cell))
         padded.append(cell + space if columns[index].left else space + cell)
     return _GAP.join(padded).rstrip()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    # Letters of two cells, which textwrap takes for one, may be cut.
+    return [cut(line, width) for line in wrap(text, width, subsequent_indent=_GAP)]
 
 
 def cut(text: str, width: int) -> str:
@@ -200,10 +205,8 @@ def summary_lines(status: RunStatus, width: int | None) -> list[str]:
     if status["npu"] is not None and (npu := str(Npu(**status["npu"]))):
         lines[0] += f"  NPU: {npu}"
     limit = status["limited_by"]
-    lines.append("limited by " + (limit if limit is not None else "(not measured yet)"))
-    if width is None:
-        return lines
-    return [part for line in lines for part in wrap(line, width, subsequent_indent=_GAP)]
+    lines.append(f"limited by {printable(limit or '(not measured yet)')}")
+    return lines if width is None else [part for line in lines for part in _wrapped(line, width)]
 
 
 def heading(status: RunStatus, *, ended: bool = False) -> str:

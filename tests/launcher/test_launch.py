@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import actors
 from tests.support import runs
 from tests.support.broken_topologies import CASES
 from tests.support.topology_base import Case, lay_out
@@ -223,3 +226,68 @@ def test_a_log_that_cannot_be_written_holds_nothing_up(short_tmp: Path, scene_vi
         )
     assert done.returncode == 0
     assert len(log.read_text().splitlines()) == 11
+
+
+def test_outputs_of_an_earlier_run_are_replaced_only_on_request(
+    short_tmp: Path, scene_video: Path
+) -> None:
+    log = short_tmp / "out.jsonl"
+    log.write_text("precious\n")
+    tables = (runs.stream(scene_video), runs.instant(), runs.stage("s", "frame"), runs.workers(1))
+    command = (str(write(short_tmp, *tables)), "--set", f"results.jsonl={log}", "--frames", "3")
+    refused = launch(short_tmp, *command)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"topology.toml: results.jsonl: {log} exists already; give another name, or replace it "
+        "with --overwrite\n"
+    )
+    checked = launch(short_tmp, *command, "--check")
+    assert checked.returncode == 0
+    assert f"warning: results.jsonl: {log} exists already" in checked.stderr
+    assert log.read_text() == "precious\n"
+    replaced = launch(short_tmp, *command, "--overwrite")
+    assert replaced.returncode == 0, replaced.stderr
+    assert len(log.read_text().splitlines()) == 4
+    assert launch(short_tmp, *command, "--overwrite").returncode == 0
+    assert len(log.read_text().splitlines()) == 4
+
+
+def test_launch_says_which_version_runs_and_on_what(short_tmp: Path, scene_video: Path) -> None:
+    tables = (runs.stream(scene_video), runs.instant(), runs.stage("s", "frame"), runs.workers(1))
+    done = launch(short_tmp, str(write(short_tmp, *tables)), "--frames", "1")
+    assert done.returncode == 0
+    first, *_, last = done.stderr.splitlines()
+    assert first.startswith(f"launch: tritile {actors.__version__} on ")
+    assert f"({os.uname().machine}), run 'topology', results on tcp://127.0.0.1:" in first
+    assert any(line.startswith("launch: cam0: 1 frame in ") for line in done.stderr.splitlines())
+    assert last == "launch: the cores were emulated: rates and detections are not a real NPU's"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts_is_a_quiet_exit(
+    number: signal.Signals, short_tmp: Path, scene_video: Path
+) -> None:
+    """From the first line of the program on: at 15 moments that a start goes through."""
+    tables = (runs.stream(scene_video), runs.instant(), runs.stage("s", "frame"), runs.workers(1))
+    path = write(short_tmp, *tables)
+    # Says when Python has come to the program, which is then sent a signal.
+    boot = (
+        "import os, sys; from actors import launch; os.write(1, b'.');"
+        "sys.exit(launch.main(sys.argv[1:]))"
+    )
+    for moment in range(15):
+        process = subprocess.Popen(
+            [sys.executable, "-c", boot, str(path)],
+            cwd=ROOT,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(short_tmp)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert process.stdout is not None
+        process.stdout.read(1)
+        time.sleep(0.002 + 0.06 * moment)
+        process.send_signal(number)
+        said = process.communicate(timeout=30)[0].decode()
+        assert process.returncode == 0, said
+        assert "Traceback" not in said
