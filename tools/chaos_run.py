@@ -22,11 +22,12 @@ import psutil
 from actors.client import End, Result
 from actors.config.schema import Topology
 from actors.system.control_socket import ControlError
-from tools import run_resources
-from tools.fault_injection import EventReader, FaultInjector, steps
-from tools.recovery_times import Delays, Injection, crashes_ns, measure
-from tools.result_comparison import Compared, Comparison, Reference
-from tools.run_harness import Harness, HarnessError, messages_until_end
+
+from . import run_resources
+from .fault_injection import EventReader, FaultInjector, Plan, steps
+from .recovery_times import Delays, Injection, crashes_ns, measure
+from .result_comparison import Compared, Comparison, Reference
+from .run_harness import Harness, HarnessError, messages_until_end
 
 # Before the first disturbance and after the last: what everybody holds then is what they hold at
 # work, and the last events have come.
@@ -34,16 +35,6 @@ _CALM_S = 1.5
 _CENSUS_S = 5.0
 _LOOK_S = 0.1
 _END_S = 20.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done: how many of each kind, to which roles, at what mean interval."""
-
-    counts: Mapping[str, int]
-    roles: Sequence[str]
-    seed: int
-    interval_s: float
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How right a topology is: runs it and compares what it publishes with the ground truth.
+"""Run a topology and compare the detections that it publishes with ground truth.
 
 Right, wrong and missed by score, in total and by size, recall and precision, COCO's mAP, and frames
 per second beside them; for one topology, or for several variants of it, each a run of its own:
@@ -24,15 +24,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from actors.config.errors import TopologyError
 from actors.config.file_errors import output_problem
+<<<<<<< HEAD
 from actors.config.loading import load
 from actors.config.schema import Topology
 from actors.sources.classify import source_kind
@@ -41,17 +40,28 @@ from tools.ground_truth import SYNTHETIC, GroundTruth, GroundTruthError, read_tr
 from tools.run_harness import HarnessError
 from tools.scoring import COCO_SIZES, coco_map, judge
 from tools.topology_variants import Ran, RunError, Variant, VariantError, run, tilings
+=======
+from actors.config.topology import Topology, TopologyError, load, source_kind
+
+from .entry import missing, run
+from .evaluation_report import Criteria, ScoredVariant, as_json, plot, show
+from .ground_truth import SYNTHETIC, GroundTruth, GroundTruthError, read_truth
+from .printing import ProgressLines, console, printable
+from .run_harness import HarnessError
+from .scoring import COCO_SIZES, coco_map, judge
+from .topology_variants import RunError, Variant, VariantError, VariantRun, run_variant, tilings
+>>>>>>> 671049a (One command for the tools, tritile NAME, also in the wheel; subscribe says what it waits for; compare is a tool)
 
 _EXAMPLE = """\
 examples:
-  python -m tools.evaluate topology.toml --truth synthetic
-  python -m tools.evaluate topology.toml --truth instances.json --set streams.cam0.source=images
-  python -m tools.evaluate topology.toml --truth street_gt.json --plot curves.png \\
+  tritile evaluate topology.toml --truth synthetic
+  tritile evaluate topology.toml --truth instances.json --set streams.cam0.source=images
+  tritile evaluate topology.toml --truth street_gt.json --plot curves.png \\
       --set streams.cam0.source=street.mp4 --tilings whole,2x2,tiles,whole+tiles
-  python -m tools.evaluate topology.toml --truth synthetic --vary nms merge.method=nms \\
+  tritile evaluate topology.toml --truth synthetic --vary nms merge.method=nms \\
       --vary "nmm, IoS" merge.method=nmm merge.metric=ios
 
-exit: 0 done, 1 a run failed, 2 wrong arguments, topology or truth
+exit: 0 done, 1 a run or the plot failed, 2 wrong arguments, topology or truth
 """
 _THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 _ENDLESS_FRAMES = 300
@@ -59,12 +69,15 @@ _ENDLESS_FRAMES = 300
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry; returns its exit code."""
-    parser = _parser()
-    options = parser.parse_args(argv)
-    asked = _asked(parser, options)
+    arguments = parser()
+    options = arguments.parse_args(argv)
+    criteria = _criteria(arguments, options)
+    # Checked first, not after minutes of running.
+    if absent := missing("pycocotools", *(["matplotlib"] if options.plot else [])):
+        print(f"evaluate: {absent}", file=sys.stderr)
+        return 2
     try:
-        _must_import("pycocotools", *(["matplotlib"] if options.plot else []))
-        scored = _evaluate(options, asked)
+        scored = _evaluate(options, criteria)
     except TopologyError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return 2
@@ -79,16 +92,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    drawn: Path | None = options.plot
+    if drawn is not None:
+        try:
+            plot(criteria, drawn, scored)
+        except OSError as error:
+            print(f"evaluate: {drawn} cannot be written: {error.strerror}", file=sys.stderr)
+            drawn = None
     if options.json:
-        print(json.dumps(as_json(asked, scored)))
+        plotted = {"plot": None if drawn is None else str(drawn)}
+        print(json.dumps(as_json(criteria, scored) | plotted))
     else:
-        show(asked, scored)
-    if options.plot is not None:
-        plot(asked, options.plot, scored)
-    return 0
+        show(criteria, scored)
+        if drawn is not None:
+            print(f"curves: {drawn}")
+    return 0 if drawn == options.plot else 1
 
 
-def _evaluate(options: argparse.Namespace, asked: Asked) -> list[Scored]:
+def _evaluate(options: argparse.Namespace, criteria: Criteria) -> list[ScoredVariant]:
     """Every variant run and judged. Nothing runs before all of them are known to be sound."""
     topology = load(options.topology, options.set)
     streams = list(topology.streams)
@@ -113,10 +134,12 @@ def _evaluate(options: argparse.Namespace, asked: Asked) -> list[Scored]:
         for variant, settings in runs:
             launch = [part for setting in settings for part in ("--set", setting)]
             launch += ["--frames", str(frames)]
-            ran = run(options.topology, variant, launch, truth, streams, start(variant.name))
+            tick = start(variant.name)
+            ran = run_variant(options.topology, variant, launch, truth, streams, tick)
             _must_compare(options.truth, ran, truth)
-            verdicts = judge(zip(ran.targets, ran.found, strict=True), asked.iou)
-            scored.append(Scored(ran, verdicts, coco_map(ran.targets, ran.found, asked.sizes)))
+            verdicts = judge(zip(ran.targets, ran.found, strict=True), criteria.iou)
+            average = coco_map(ran.targets, ran.found, criteria.sizes)
+            scored.append(ScoredVariant(ran, verdicts, average))
     return scored
 
 
@@ -133,13 +156,6 @@ def _variants(options: argparse.Namespace, topology: Topology) -> list[Variant]:
     return variants or [Variant(options.topology.stem)]
 
 
-def _must_import(*names: str) -> None:
-    """Not after minutes of running: what is needed at the end is there."""
-    for name in names:
-        if find_spec(name) is None:
-            raise VariantError(f"{name} is not installed; pip install '.[tools]'")
-
-
 def _common_settings(options: argparse.Namespace, topology: Topology) -> list[str]:
     """The user's, and what an evaluation needs: low scores too, an end, and no outputs."""
     settings = list(options.set)
@@ -153,15 +169,16 @@ def _common_settings(options: argparse.Namespace, topology: Topology) -> list[st
     return settings
 
 
-def _must_compare(name: str, ran: Ran, truth: GroundTruth) -> None:
-    """GroundTruthError where the run and the truth do not speak of the same things."""
+def _must_compare(name: str, ran: VariantRun, truth: GroundTruth) -> None:
+    """GroundTruthError where the run and the truth have no frame or no label in common."""
     if not ran.counted:
         raise GroundTruthError(
             f"{name}: none of the {ran.frames} frames that were published is annotated; give the "
             "source that it is about"
         )
-    if ran.strange and not ran.detections:
-        wanted, given = sorted(truth.labels)[:5], [one for one, _ in ran.strange.most_common(5)]
+    if ran.unknown_labels and not ran.detections:
+        wanted = sorted(truth.labels)[:5]
+        given = [label for label, _ in ran.unknown_labels.most_common(5)]
         raise GroundTruthError(
             f"{name}: its labels are {', '.join(wanted)} and the run found only "
             f"{', '.join(given)}; make them the same: --set models.NAME.labels=FILE, or --label "
@@ -171,17 +188,22 @@ def _must_compare(name: str, ran: Ran, truth: GroundTruth) -> None:
 
 @contextmanager
 def _progress(frames: int) -> Iterator[Callable[[str], Callable[[], None]]]:
-    """Bars on a terminal's stderr, elsewhere a line as each variant begins."""
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    shown = console.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not shown) as progress:
+    """On stderr: bars on a terminal, elsewhere a line when a variant starts and every 5 s."""
+    err = console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    shown = err.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=err, disable=not shown) as progress:
 
         def start(name: str) -> Callable[[], None]:
-            if not shown:
-                print(f"evaluate: {name}: {frames} frames ...", file=sys.stderr, flush=True)
-            task = progress.add_task(name, total=frames)
-            return lambda: progress.advance(task)
+            task = progress.add_task(printable(name), total=frames)
+            lines = None if shown else ProgressLines(f"evaluate: {printable(name)}", frames)
+
+            def tick() -> None:
+                progress.advance(task)
+                if lines is not None:
+                    lines.tick()
+
+            return tick
 
         yield start
 
@@ -189,14 +211,15 @@ def _progress(frames: int) -> Iterator[Callable[[str], Callable[[], None]]]:
 # ---------------------------------------------------------------- arguments
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.evaluate",
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="tritile evaluate",
         description=__doc__,
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("topology", type=Path, metavar="TOPOLOGY.toml")
     add("--truth", required=True, metavar="FILE", help='a JSON file, or "synthetic"')
     add("--label", help="of a video's objects that have none (default: person)")
@@ -227,27 +250,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--conf", type=float, default=0.05, help="score that models report from (default: 0.05)")
     add("--iou", type=float, default=0.5, help="from which a detection is right (default: 0.5)")
     add("--sizes", type=_numbers, default=COCO_SIZES, metavar="A,B", help="default: 32,96 pixels")
-    add("--plot", type=Path, metavar="FILE", help="curves as .png, .svg or .pdf")
+    add("--plot", type=Path, metavar="FILE", help="draw curves: .png, .svg or .pdf")
     add("--json", action="store_true", help="one JSON object on stdout")
-    return parser
+    return made
 
 
-def _asked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Asked:
+def _criteria(arguments: argparse.ArgumentParser, options: argparse.Namespace) -> Criteria:
     if not all(0 < score < 1 for score in options.thresholds):
-        parser.error("--thresholds: a score lies between 0 and 1, as in --thresholds 0.25,0.5")
+        arguments.error("--thresholds: a score lies between 0 and 1, as in --thresholds 0.25,0.5")
     if not 0 < options.conf < 1:
-        parser.error(f"--conf is {options.conf:g}; give a score between 0 and 1")
+        arguments.error(f"--conf is {options.conf:g}; give a score between 0 and 1")
     if not 0 < options.iou <= 1:
-        parser.error(f"--iou is {options.iou:g}; give more than 0 and at most 1")
+        arguments.error(f"--iou is {options.iou:g}; give more than 0 and at most 1")
     if len(options.sizes) != 2 or not 0 < options.sizes[0] < options.sizes[1] < np.inf:
-        parser.error("--sizes: give two sides in pixels, the smaller first, as in --sizes 32,96")
+        arguments.error("--sizes: give two sides in pixels, the smaller first, as in --sizes 32,96")
     if options.plot is not None:
         problem = output_problem(
             options.plot.absolute(), str(options.plot), (".png", ".svg", ".pdf")
         )
         if problem:
-            parser.error(f"--plot: {problem}")
-    return Asked(
+            arguments.error(f"--plot: {problem}")
+    return Criteria(
         topology=options.topology,
         truth=options.truth,
         conf=options.conf,
@@ -271,4 +294,4 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

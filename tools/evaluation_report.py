@@ -1,4 +1,4 @@
-"""What an evaluation found out, told: tables for a person, an object for `--json`, and curves."""
+"""The report of an evaluation: tables for a person, an object for `--json`, and curves."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from tools.scoring import CocoMap, Count, Verdicts, count, size_ranges
-from tools.topology_variants import Ran
+from .printing import console
+from .scoring import CocoMap, Count, Verdicts, count, precision_recall, size_ranges
+from .topology_variants import VariantRun
 
 # Of a table that is not written to a terminal.
 _WIDTH = 120
 
 
 @dataclass(frozen=True)
-class Asked:
+class Criteria:
     """What was evaluated, and how detections are judged."""
 
     topology: Path
@@ -35,21 +35,21 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredVariant:
     """One variant's run, judged."""
 
-    ran: Ran
+    ran: VariantRun
     verdicts: Verdicts
     map: CocoMap
 
 
-def as_json(asked: Asked, scored: Sequence[Scored]) -> dict[str, Any]:
+def as_json(criteria: Criteria, scored: Sequence[ScoredVariant]) -> dict[str, Any]:
     return {
-        "topology": str(asked.topology),
-        "truth": asked.truth,
-        "conf": asked.conf,
-        "iou": asked.iou,
-        "sizes": asked.sizes,
+        "topology": str(criteria.topology),
+        "truth": criteria.truth,
+        "conf": criteria.conf,
+        "iou": criteria.iou,
+        "sizes": criteria.sizes,
         "variants": [
             {
                 "name": one.ran.variant.name,
@@ -58,7 +58,7 @@ def as_json(asked: Asked, scored: Sequence[Scored]) -> dict[str, Any]:
                 "counted": one.ran.counted,
                 "incomplete": one.ran.incomplete,
                 "lost": one.ran.lost,
-                "not_counted": dict(one.ran.strange),
+                "not_counted": dict(one.ran.unknown_labels),
                 "seconds": one.ran.seconds,
                 "fps": one.ran.fps,
                 "emulated": one.ran.emulated,
@@ -70,10 +70,10 @@ def as_json(asked: Asked, scored: Sequence[Scored]) -> dict[str, Any]:
                         **_count_as_json(count(one.verdicts, score)),
                         **{
                             size: _count_as_json(count(one.verdicts, score, *areas))
-                            for size, areas in size_ranges(asked.sizes).items()
+                            for size, areas in size_ranges(criteria.sizes).items()
                         },
                     }
-                    for score in asked.thresholds
+                    for score in criteria.thresholds
                 ],
             }
             for one in scored
@@ -85,25 +85,25 @@ def _count_as_json(counted: Count) -> dict[str, Any]:
     return {**asdict(counted), "recall": counted.recall, "precision": counted.precision}
 
 
-def show(asked: Asked, scored: Sequence[Scored]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    small, medium = (f"{side:g}" for side in asked.sizes)
-    console.print(
-        f"{asked.topology} against {asked.truth}: right is IoU >= {asked.iou:g}; small below "
-        f"{small}x{small} pixels, medium below {medium}x{medium} (right/wrong/missed); models run "
-        f"at conf {asked.conf:g}, where mAP's curve ends",
+def show(criteria: Criteria, scored: Sequence[ScoredVariant]) -> None:
+    out = console()
+    if not out.is_terminal:
+        out.width = _WIDTH
+    small, medium = (f"{side:g}" for side in criteria.sizes)
+    out.print(
+        f"{criteria.topology} against {criteria.truth}: right is IoU >= {criteria.iou:g}; "
+        f"small below {small}x{small} pixels, medium below {medium}x{medium} (right/wrong/missed); "
+        f"models run at conf {criteria.conf:g}, where mAP's curve ends",
         soft_wrap=True,
     )
-    console.print(_summary(scored))
-    console.print(_curves(asked, scored))
+    out.print(_summary(scored))
+    out.print(_curves(criteria, scored))
     for one in scored:
         for remark in _remarks(one.ran):
-            console.print(f"{one.ran.variant.name}: {remark}", style="yellow", soft_wrap=True)
+            out.print(f"{one.ran.variant.name}: {remark}", style="yellow", soft_wrap=True)
 
 
-def _summary(scored: Sequence[Scored]) -> Table:
+def _summary(scored: Sequence[ScoredVariant]) -> Table:
     table = _table(
         "variant", "frames", "mAP", "AP50", "AP75", "small", "medium", "large", "frames/s"
     )
@@ -119,14 +119,14 @@ def _summary(scored: Sequence[Scored]) -> Table:
     return table
 
 
-def _curves(asked: Asked, scored: Sequence[Scored]) -> Table:
+def _curves(criteria: Criteria, scored: Sequence[ScoredVariant]) -> Table:
     table = _table("variant", "score", "right", "wrong", "missed", "recall", "precision")
-    ranges = size_ranges(asked.sizes)
+    ranges = size_ranges(criteria.sizes)
     for size in ranges:
         table.add_column(size, justify="right", overflow="fold")
     for one in scored:
         table.add_section()
-        for place, score in enumerate(asked.thresholds):
+        for place, score in enumerate(criteria.thresholds):
             total = count(one.verdicts, score)
             by_size = [count(one.verdicts, score, *areas) for areas in ranges.values()]
             table.add_row(
@@ -148,7 +148,7 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _rate(ran: Ran) -> str:
+def _rate(ran: VariantRun) -> str:
     rate = "-" if ran.fps is None else f"{ran.fps:.1f}"
     return rate + " EMULATED" * ran.emulated + " SIMULATED" * ran.simulated
 
@@ -157,7 +157,7 @@ def _part(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _remarks(ran: Ran) -> Iterator[str]:
+def _remarks(ran: VariantRun) -> Iterator[str]:
     """What a reader of the figures must know."""
     if ran.emulated:
         yield "EMULATED cores: the rate is a plan's, and what was found means nothing"
@@ -170,28 +170,53 @@ def _remarks(ran: Ran) -> Iterator[str]:
         yield f"{ran.lost} results did not come: dropped by a live source, or lost"
     if ran.frames > ran.counted:
         yield f"{ran.frames - ran.counted} of {ran.frames} frames are not annotated: not counted"
-    if ran.strange:
-        most = ", ".join(f"{number} {label}" for label, number in ran.strange.most_common(4))
+    if ran.unknown_labels:
+        most = ", ".join(f"{number} {label}" for label, number in ran.unknown_labels.most_common(4))
         yield (
-            f"{ran.strange.total()} detections are of labels without targets and do not count: "
-            f"{most}{', ...' if len(ran.strange) > 4 else ''}"
+            f"{ran.unknown_labels.total()} detections are of labels without targets and do not "
+            f"count: {most}{', ...' if len(ran.unknown_labels) > 4 else ''}"
         )
 
 
-def plot(asked: Asked, path: Path, scored: Sequence[Scored]) -> None:
-    """Recall and precision over the score, a line a variant."""
+def plot(criteria: Criteria, path: Path, scored: Sequence[ScoredVariant]) -> None:
+    """Draw recall and precision over the score, and against each other, a line a variant."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    scores = np.linspace(asked.conf, 1.0, 201)
-    for axes, what in zip(figure.subplots(1, 2), ("recall", "precision"), strict=True):
-        for one in scored:
-            counts = [count(one.verdicts, score) for score in scores]
+    figure = Figure(figsize=(15, 4.8), layout="constrained")
+    by_recall, by_precision, curve = figure.subplots(1, 3)
+    scores = np.linspace(criteria.conf, 1.0, 201)
+    for one in scored:
+        name = _label(one)
+        counts = [count(one.verdicts, score) for score in scores]
+        for axes, what in ((by_recall, "recall"), (by_precision, "precision")):
             values = [getattr(counted, what) for counted in counts]
-            known = [np.nan if value is None else value for value in values]
-            axes.plot(scores, known, label=one.ran.variant.name)
+            axes.plot(scores, [np.nan if v is None else v for v in values], label=name)
+        own_scores, recall, precision = precision_recall(one.verdicts)
+        (line,) = curve.plot(recall, precision, label=name)
+        # The thresholds asked for, as points on the curve.
+        for score in criteria.thresholds:
+            place = int(np.sum(own_scores >= score)) - 1
+            if place >= 0:
+                curve.plot(recall[place], precision[place], "o", color=line.get_color(), ms=3.5)
+                if len(scored) == 1:
+                    point = (recall[place], precision[place])
+                    curve.annotate(
+                        f"{score:g}", point, xytext=(3, 3), textcoords="offset points", fontsize=8
+                    )
+    for axes, what in ((by_recall, "recall"), (by_precision, "precision")):
         axes.set(xlabel="score from which a detection counts", ylabel=what)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    curve.set(xlabel="recall", ylabel="precision")
+    curve.set_title("points: scores from which a detection counts", fontsize=9)
+    for axes in (by_recall, by_precision, curve):
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
         axes.legend()
+    figure.suptitle(
+        f"{criteria.topology.name}, right is IoU >= {criteria.iou:g}".replace("$", r"\$")
+    )
     figure.savefig(path, dpi=120)
+
+
+def _label(one: ScoredVariant) -> str:
+    """A variant's name as matplotlib shows it as it is: $ is mathematics, _ first hides it."""
+    return " " * one.ran.variant.name.startswith("_") + one.ran.variant.name.replace("$", r"\$")

@@ -12,14 +12,15 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actors.system.control_socket import ControlError
-from tools.recovery_times import Injection
-from tools.run_harness import Harness, HarnessError
+
+from .recovery_times import Injection
+from .run_harness import Harness, HarnessError
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 KINDS = (*SIGNALS, "restart")
@@ -33,6 +34,16 @@ _WHILE_STARTING_S = 0.03
 _STRIKES = 2
 _PATIENCE_S = 60.0
 _LOOK_S = 0.02
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many disturbances of each kind, of which roles, at what mean interval."""
+
+    counts: Mapping[str, int]
+    roles: Sequence[str]
+    seed: int
+    interval_s: float
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from actors.config.errors import dotted
 from actors.config.file_errors import file_problem
 from actors.sources.classify import is_images, source_kind
 from actors.sources.images import list_images
-from tools.scoring import Found, Targets, area
+
+from .scoring import Found, Targets, area
 
 Record = Mapping[str, Any]
 SYNTHETIC = "synthetic"
@@ -104,8 +105,8 @@ def of_known_labels(frame: Found, truth: GroundTruth) -> tuple[Found, Counter[st
     others = {n: label for label, n in truth.numbers.items() if label not in truth.labels}
     numbers = frame.classes.tolist()
     known = np.array([number not in others for number in numbers], bool)
-    strange = Counter(others[number] for number in numbers if number in others)
-    return Found(frame.boxes[known], frame.scores[known], frame.classes[known]), strange
+    unknown_labels = Counter(others[number] for number in numbers if number in others)
+    return Found(frame.boxes[known], frame.scores[known], frame.classes[known]), unknown_labels
 
 
 # ---------------------------------------------------------------- the records' own

@@ -1,11 +1,8 @@
-"""What a camera says that it can do, and what it really does: the rate of each of its modes.
+"""List a camera's modes and measure the frame rate that it really delivers in each.
 
-    python -m tools.probe_camera
-    python -m tools.probe_camera /dev/video0 --seconds 5
-
-A camera in the dark lowers its rate, one on a slow USB port cannot keep its own; both state what
-they cannot give. Every mode is opened at its highest rate and its frames are counted as they come,
-without decoding them.
+A camera in the dark lowers its rate, and one on a slow USB port cannot keep it; both state rates
+that they cannot deliver. Every mode is opened at its highest rate and its frames are counted as
+they arrive, without decoding them.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from actors.sources import v4l2
@@ -27,8 +23,15 @@ from actors.sources.ffmpeg import silence_ffmpeg
 from actors.sources.live import measure
 from actors.sources.v4l2 import Device, Mode
 
+from .entry import run
+from .printing import console
+
 _SLOW = 0.9
-_COMMAND = "python -m tools.probe_camera"
+_EXAMPLE = """\
+examples:
+  tritile probe_camera
+  tritile probe_camera /dev/video0 --seconds 5
+"""
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,10 @@ def _show(device: Device, measured: Sequence[Measured]) -> None:
         style = "yellow" if mode.note else ""
         size = f"{mode.width}x{mode.height}"
         table.add_row(mode.fourcc, size, rates, rate, mode.note, style=style)
-    console = Console(highlight=False)
-    console.print(table)
+    out = console()
+    out.print(table)
     if any(mode.slow for mode in measured):
-        console.print("A camera is slower than it states in little light, or on a slow USB port.")
+        out.print("A camera is slower than it states in little light, or on a slow USB port.")
 
 
 def _devices(path: str | None) -> list[Device]:
@@ -110,18 +113,11 @@ def _devices(path: str | None) -> list[Device]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command's entry."""
-    parser = argparse.ArgumentParser(
-        prog=_COMMAND,
-        description="List a camera's modes and measure the real rate of each.",
-        epilog=f"example: {_COMMAND} /dev/video0 --seconds 5",
-    )
-    parser.add_argument("device", nargs="?", help="as /dev/video0; absent: all cameras")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each mode; default 2")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    options = parser.parse_args(argv)
+    """The command's entry: 0 measured, 2 wrong arguments or no camera."""
+    arguments = parser()
+    options = arguments.parse_args(argv)
     if not 0.2 <= options.seconds <= 600:
-        parser.error(f"--seconds must be from 0.2 to 600, got {options.seconds:g}")
+        arguments.error(f"--seconds must be from 0.2 to 600, got {options.seconds:g}")
     silence_ffmpeg()
     try:
         devices = _devices(options.device)
@@ -140,5 +136,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="tritile probe_camera",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("device", nargs="?", help="as /dev/video0; absent: all cameras")
+    made.add_argument("--seconds", type=float, default=2.0, help="for each mode; default 2")
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    return made
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

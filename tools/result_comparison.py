@@ -1,8 +1,9 @@
-"""Whether a disturbed run published what the undisturbed one did, frame by frame.
+"""Compare the records of a run with those of a reference run, frame by frame.
 
 Plain objects without socket or clock: records go in as they come, a verdict comes out. A source may
-be played over and over, so a frame is known by its place in the source; `seq` says whether one is
-missing, and the place in the source whether the capture passed one over although `seq` has no gap.
+be played over and over, so a frame is identified by its place in the source; `seq` shows whether
+one is missing, and the place in the source whether the capture skipped one although `seq` has no
+gap.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Compared:
-    """What came of a comparison. `counts` has all FAULTS; `examples` tells the first few."""
+    """The verdict. `counts` has all FAULTS; `examples` describes the first few."""
 
     published: int
     counts: Mapping[str, int]
@@ -95,8 +96,11 @@ class Comparison:
         """The end message of a stream."""
         self._streams[stream].end(frames)
 
-    def finish(self, crashes_ns: Sequence[int]) -> Compared:
-        """The verdict, given when the merger ended without being asked to (CLOCK_REALTIME)."""
+    def finish(self, crashes_ns: Sequence[int] | None) -> Compared:
+        """The verdict, given when the merger ended without being asked to (CLOCK_REALTIME).
+
+        Its last frame may come once more then. None: not known, so each such repeat is allowed.
+        """
         repeats = sum(stream.finish(crashes_ns) for stream in self._streams.values())
         return Compared(
             published=self.published,
@@ -157,12 +161,12 @@ class _Stream:
         length = len(self._reference)
         place = self._reference.place(source_frame)
         if place is None:
-            self._fault("different", 1, f"#{seq} is frame {source_frame} of the source, unheard of")
+            self._fault("different", 1, f"#{seq} is frame {source_frame} of the source, unknown")
             return
         ahead = (place - seq - self._shift) % length
         self._shift += ahead
         if 0 < ahead <= length // 2:
-            self._fault("lost", ahead, f"{ahead} frames of the source passed over before #{seq}")
+            self._fault("lost", ahead, f"{ahead} frames of the source skipped before #{seq}")
         elif ahead:
             again = length - ahead
             self._fault("doubled", again, f"{again} frames of the source read again at #{seq}")
@@ -178,7 +182,7 @@ class _Stream:
     def end(self, frames: int) -> None:
         self.frames = frames
 
-    def finish(self, crashes_ns: Sequence[int]) -> int:
+    def finish(self, crashes_ns: Sequence[int] | None) -> int:
         """Count what never came; the number of repeats that are allowed."""
         expected = self._next if self.frames is None else max(self._next, self.frames)
         if not self._looped:
@@ -190,11 +194,11 @@ class _Stream:
             count = len(self._missing)
             self._fault("lost", count, f"{count} frames never came, the first #{first}")
         if self.frames is not None and self.frames < expected:
-            text = f"the end message tells of {self.frames} frames, #{expected - 1} was due"
+            text = f"the end message says {self.frames} frames, #{expected - 1} was due"
             self._fault("different", 1, text)
         allowed = 0
         for seq, before, after in self._repeats:
-            if any(before <= crash <= after for crash in crashes_ns):
+            if crashes_ns is None or any(before <= crash <= after for crash in crashes_ns):
                 allowed += 1
             else:
                 self._fault("doubled", 1, f"#{seq} came twice without the merger's death")

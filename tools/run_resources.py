@@ -11,7 +11,8 @@ import psutil
 
 from actors.system import memory
 from actors.system.control_block import ControlBlock, Layout
-from tools.run_harness import Harness, pids
+
+from .run_harness import Harness, pids
 
 # A descriptor for a connection that just went, or for a video's packet index, is no leak; one left
 # by each death would be many.
@@ -116,6 +117,6 @@ def leftovers(
 def _alive(process: psutil.Process) -> bool:
     """Whether a process still runs; one that only its adoptive parent has not collected is gone."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -153,6 +153,22 @@ def count(verdicts: Verdicts, score: float, smallest: float = 0.0, below: float 
     return Count(right, wrong, many(verdicts.target_areas) - right)
 
 
+def precision_recall(verdicts: Verdicts) -> tuple[Floats, Floats, Floats]:
+    """Scores (n,) from the highest down, and recall and precision from each score on.
+
+    Over all classes and sizes together, at the IoU that `judge` was given.
+    """
+    scores = np.concatenate([verdicts.right_scores, verdicts.wrong_scores])
+    order = np.argsort(-scores, kind="stable")
+    scores = scores[order]
+    right = np.cumsum(order < len(verdicts.right_scores))
+    # Detections of one score count together.
+    last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]
+    recall = right / max(1, len(verdicts.target_areas))
+    precision = right / np.arange(1, len(scores) + 1)
+    return scores[last], recall[last], precision[last]
+
+
 def size_ranges(sizes: tuple[float, float] = COCO_SIZES) -> dict[str, tuple[float, float]]:
     """The areas of small, medium and large, each from and below, by two sides in pixels."""
     bounds = (0.0, sizes[0] ** 2, sizes[1] ** 2, np.inf)

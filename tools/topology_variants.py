@@ -16,10 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.client import End, Result
+<<<<<<< HEAD
 from actors.config.schema import Topology
 from tools.ground_truth import GroundTruth, found, of_known_labels
 from tools.run_harness import Harness, messages_until_end
 from tools.scoring import Found, Targets
+=======
+from actors.config.topology import Topology
+
+from .ground_truth import GroundTruth, found, of_known_labels
+from .run_harness import Harness, messages_until_end
+from .scoring import Found, Targets
+>>>>>>> 671049a (One command for the tools, tritile NAME, also in the wheel; subscribe says what it waits for; compare is a tool)
 
 _GRID = re.compile(r"([1-9]\d?)x([1-9]\d?)")
 _END_S = 20.0
@@ -87,7 +95,7 @@ def _usual_model(topology: Topology, view: str) -> str:
 
 
 @dataclass(eq=False)
-class Ran:
+class VariantRun:
     """What one variant's run published of the frames whose truth is known."""
 
     variant: Variant
@@ -106,7 +114,7 @@ class Ran:
     seconds: float = 0.0
     fps: float | None = None
     """Between the first and the last result."""
-    strange: Counter[str] = field(default_factory=Counter)
+    unknown_labels: Counter[str] = field(default_factory=Counter)
     """Detections by label, of labels that there are no targets of; they do not count."""
 
     @property
@@ -118,20 +126,20 @@ class Ran:
         return sum(len(frame.scores) for frame in self.found)
 
 
-def run(
+def run_variant(
     topology: Path,
     variant: Variant,
     options: Sequence[str],
     truth: GroundTruth,
     streams: Sequence[str],
     tick: Callable[[], None],
-) -> Ran:
+) -> VariantRun:
     """Run `topology` with `options` of `launch`; `tick` is called for each frame.
 
     The frames of `streams` are compared. Raises RunError, and GroundTruthError for a frame of
     another size than annotated.
     """
-    ran = Ran(variant)
+    ran = VariantRun(variant)
     published: list[int] = []
     seen: set[tuple[str, int]] = set()
     begin = time.monotonic()
@@ -156,8 +164,8 @@ def run(
         ran.fps = (len(published) - 1) / ((max(published) - min(published)) / 1e9)
     # Only now are all labels of a scene's targets known.
     for place, frame in enumerate(ran.found):
-        ran.found[place], strange = of_known_labels(frame, truth)
-        ran.strange += strange
+        ran.found[place], unknown_labels = of_known_labels(frame, truth)
+        ran.unknown_labels += unknown_labels
     return ran
 
 
@@ -167,7 +175,7 @@ def _last_words(stderr: str, code: int) -> str:
     return "\n".join(lines if code == 2 else lines[-1:])
 
 
-def _take(ran: Ran, result: Result, truth: GroundTruth) -> None:
+def _take(ran: VariantRun, result: Result, truth: GroundTruth) -> None:
     targets = truth.targets(result.raw)
     if targets is not None:
         ran.targets.append(targets)

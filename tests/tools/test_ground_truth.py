@@ -74,9 +74,9 @@ def test_a_scenes_records_carry_their_truth() -> None:
     assert targets.boxes.tolist() == [[10, 10, 30, 50]] * 2
     assert targets.ignore.tolist() == [False, True]
     assert targets.areas.tolist() == [800, 800]
-    known, strange = of_known_labels(hits, truth)
+    known, unknown_labels = of_known_labels(hits, truth)
     assert known.classes.tolist() == [targets.classes[1]]
-    assert strange == {"tree": 1}
+    assert unknown_labels == {"tree": 1}
     with pytest.raises(GroundTruthError, match="without ground truth"):
         truth.targets({"seq": 4, "stream": "cam0"})
 

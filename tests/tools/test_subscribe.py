@@ -1,35 +1,39 @@
-"""`tools/subscribe.py` as a command, against a real PUB socket."""
+"""`tritile subscribe` as a command, against a real PUB socket."""
 
 from __future__ import annotations
 
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
+from actors.system import keys
 from tests.support.publishing import HANDBAG, PERSON, Publisher, det, end
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOL = str(ROOT / "tools" / "subscribe.py")
 
 
-def start(*arguments: str, cwd: Path = ROOT, **keys: Any) -> subprocess.Popen[str]:
+def start(*arguments: str, cwd: Path = ROOT, **more: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **more.pop("env", {})}
     return subprocess.Popen(
-        [sys.executable, TOOL, *arguments],
+        [sys.executable, "-m", "tools", "subscribe", *arguments],
         cwd=cwd,
-        stdout=keys.pop("stdout", subprocess.PIPE),
+        env=environment,
+        stdout=more.pop("stdout", subprocess.PIPE),
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
-        **keys,
+        **more,
     )
 
 
@@ -37,10 +41,10 @@ def run_tool(
     publisher: Publisher,
     records: Sequence[dict[str, Any] | list[bytes]],
     *arguments: str,
-    **keys: Any,
+    **more: Any,
 ) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of the command, which is there before the first record."""
-    process = start(publisher.endpoint, *arguments, **keys)
+    process = start(publisher.endpoint, *arguments, **more)
     publisher.wait()
     publisher.send(*records)
     stdout, stderr = process.communicate(timeout=30)
@@ -90,9 +94,9 @@ def test_what_did_not_come_is_accounted_for(publisher: Publisher) -> None:
     assert (code, len(stdout.splitlines())) == (0, 4)
     assert stderr == (
         "subscribe: a: 2 sequence numbers are missing (dropped by a live source, "
-        "or this reader was too slow)\n"
-        "subscribe: a: 1 results came again (the merger was restarted)\n"
-        "subscribe: 1 messages were no results and were skipped\n"
+        "or this subscriber was too slow)\n"
+        "subscribe: a: 1 result came again (the merger was restarted)\n"
+        "subscribe: 1 message skipped: not a result\n"
     )
 
 
@@ -130,6 +134,102 @@ def test_it_waits_visibly_and_ends_with_ctrl_c(publisher: Publisher) -> None:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=30)
     assert (process.returncode, stdout, stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_where_a_script_has_it_ignore_them(
+    publisher: Publisher, number: signal.Signals
+) -> None:
+    """A shell without job control starts background commands with SIGINT ignored."""
+    process = start(publisher.endpoint, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("subscribe: waiting for results")
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout, stderr) == (0, "", "")
+
+
+def test_before_the_publisher_is_up_it_says_so_and_then_prints(short_tmp: Path) -> None:
+    endpoint = f"ipc://{short_tmp}/results"
+    process = start(endpoint)
+    assert process.stderr is not None
+    assert process.stderr.readline() == (
+        f"subscribe: waiting for results on {endpoint} ... no publisher is up there; start the "
+        "run, or correct the endpoint\n"
+    )
+    late = Publisher(endpoint)
+    try:
+        late.wait()
+        late.send(det("cam0", 0), end("cam0", 1))
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        late.close()
+    assert (process.returncode, stderr) == (0, "")
+    assert len(stdout.splitlines()) == 2
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An endpoint that needs keys, and a folder: keys/laptop fits, others/laptop does not."""
+    context = zmq.Context()
+    socket = context.socket(zmq.PUB)
+    keys.make(tmp_path / "keys", "laptop")
+    keys.make(tmp_path / "others", "laptop")
+    authenticator = keys.serve(context, socket, tmp_path / "keys" / "server")
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    try:
+        yield f"tcp://127.0.0.1:{port}", tmp_path
+    finally:
+        authenticator.stop()
+        context.destroy(linger=0)
+
+
+def test_a_refused_key_is_said(guarded: tuple[str, Path]) -> None:
+    endpoint, folder = guarded
+    own = folder / "others" / "laptop"
+    # The publisher's public key is right, the subscriber's own is not among those it lets in.
+    shutil.copy(folder / "keys/laptop/server.key", own / "server.key")
+    process = start(endpoint, "--keys", str(own))
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == (
+        f"subscribe: {endpoint}: the publisher refused the key in {own}; make one beside the "
+        "publisher's with: tritile make_keys FOLDER NAME\n"
+    )
+
+
+def test_a_missing_key_is_said(guarded: tuple[str, Path]) -> None:
+    process = start(guarded[0])
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (2, "")
+    assert "refused a subscriber without a key" in stderr
+
+
+def test_another_publishers_key_is_said_while_it_waits(guarded: tuple[str, Path]) -> None:
+    endpoint, folder = guarded
+    process = start(endpoint, "--keys", str(folder / "others" / "laptop"))
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "is refused: the publisher has another server key" in line
+
+
+def test_keys_that_a_publisher_without_keys_cannot_take(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    process = start(publisher.endpoint, "--keys", str(keys.make(tmp_path, "laptop")))
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (2, "")
+    assert "is refused: the publisher has another server key, or none" in stderr
+
+
+def test_names_are_shown_as_plain_text(publisher: Publisher) -> None:
+    records = [det("cam0", 0, {**PERSON, "label": "[/b] \x1b[31mred"}), end("cam0", 1)]
+    code, stdout, stderr = run_tool(publisher, records)
+    assert (code, stderr) == (0, "")
+    assert stdout.splitlines()[0] == ("cam0 #0  1 object: 1 [/b] \\x1b[31mred   latency 41 ms")
 
 
 def test_ctrl_c_amid_results(publisher: Publisher) -> None:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.board.npu import Npu
-from tools.run_harness import Harness
+from ..run_harness import Harness
+from .npu import Npu
 
 
 def on_board(folder: Path, *command: str, chip: str = "rk3588") -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tools.board.userland import CHIPS, ROOT, STAMP, BoardError, emulated, require_root
+from .userland import CHIPS, ROOT, STAMP, BoardError, emulated, require_root
 
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _QEMU = "/usr/bin/qemu-aarch64-static"

@@ -1,31 +1,32 @@
-"""The command `python -m tools.convert`: ONNX to .rknn, and a report of what int8 costs."""
+"""The command `tritile convert`: ONNX to .rknn, and a report of what int8 costs."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
-_NEEDED = ("onnx", "pycocotools")
+from ..entry import missing, run
+from .errors import ConvertError
+from .options import parse, parser
+
+__all__ = ["main", "parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry: 0 done, 1 int8 loses too much, 2 wrong arguments or input."""
-    for name in _NEEDED:
-        if find_spec(name) is None:
-            print(
-                f"convert: {name} is not installed; install it with: pip install '.[tools]'",
-                file=sys.stderr,
-            )
-            return 2
-    # Imported here, since all of it needs these.
-    from tools.convert.command import run
+    try:
+        options = parse(argv)
+    except ConvertError as error:
+        print(f"convert: {error}", file=sys.stderr)
+        return 2
+    if absent := missing("onnx", "pycocotools"):
+        print(f"convert: {absent}", file=sys.stderr)
+        return 2
+    # Imported here: it needs these packages.
+    from .command import convert
 
-    return run(argv)
+    return convert(options)
 
 
 if __name__ == "__main__":
-    # Ends like Ctrl-C does, with its folders removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main())
+    sys.exit(run(main))

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 from actors.runtimes.contract import ComputeError
 from actors.runtimes.toolkit.client import Toolkit
-from tools.convert.dataset import COUNTS, Calibration
-from tools.convert.errors import ConvertError
-from tools.convert.recognition import Prepared
 
-ALGORITHMS = ("normal", "mmse", "kl_divergence")
-QUANTISED = ("w8a8", "w8a16", "w16a16i_dfp", "w4a16")
-FLOAT = "float16"
+from .dataset import COUNTS, Calibration
+from .errors import ConvertError
+from .recognition import Prepared
+from .settings import FLOAT
+
 # A row of the "Network Layer Information Table" in the toolkit's log.
 _ROW = re.compile(
     r"\] (\d+)\s+(\S+)\s+(\S+)\s+(NPU|CPU|GPU)\s+\S+\s+\S+\s+(\d+)/(\d+)/(\d+)\s+(\d+)(?:\s+(\S+))?"

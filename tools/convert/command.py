@@ -1,4 +1,4 @@
-"""What `python -m tools.convert` does: one build and its file, and a report where one is asked."""
+"""What `tritile convert` does: one build and its file, and a report where one is asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,26 +18,28 @@ from rich.console import Console
 from actors.runtimes.contract import ComputeError
 from actors.runtimes.rknn_description import RknnDescription, kept_build_of, sha256, write
 from actors.runtimes.toolkit.client import Toolkit, environment, interpreter
-from tools.convert import dataset
-from tools.convert import environment as environments
-from tools.convert.builds import Bench, Built, Choice
-from tools.convert.comparison import Comparison, check_labels, compare, floating_by_analysis
-from tools.convert.errors import ConvertError
-from tools.convert.labelled import read_set
-from tools.convert.options import Options, parse
-from tools.convert.page import write_page
-from tools.convert.progress import Progress, say
-from tools.convert.recognition import Prepared, prepare, prove
-from tools.convert.tables import print_built, print_comparison
+
+from . import dataset
+from . import environment as environments
+from .builds import Bench, Built, Choice
+from .comparison import Comparison, check_labels, compare, floating_by_analysis
+from .errors import ConvertError
+from .labelled import read_set
+from .options import Options, Setup
+from .page import write_page
+from .progress import Progress, say
+from .recognition import Prepared, prepare, prove
+from .tables import print_built, print_comparison
 
 
-def run(argv: Sequence[str] | None) -> int:
-    """Do it: 0 done, 1 int8 loses too much, 2 wrong arguments or input."""
+def convert(options: Options | Setup) -> int:
+    """Convert, or make the toolkit's environment: 0 done, 1 int8 loses too much, 2 failed."""
     console = Console(stderr=True)
     try:
-        options = parse(argv)
-        if options is None:
-            environments.setup(console)
+        if isinstance(options, Setup):
+            python = environments.setup(console)
+            if options.json:
+                print(json.dumps({"python": str(python)}))
             return 0
         return _convert(options, console)
     except (ConvertError, ComputeError) as error:

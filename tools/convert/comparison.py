@@ -19,12 +19,14 @@ from rich.console import Console
 
 from actors.runtimes.contract import ComputeError, RuntimeSpec
 from actors.runtimes.registry import open_runtime
-from tools.convert.builds import FLOAT, Bench, Built, Choice
-from tools.convert.errors import ConvertError
-from tools.convert.labelled import Drift, LabelledSet, Model, Run, detect, drift, score
-from tools.convert.options import Options
-from tools.convert.progress import Progress, say
-from tools.scoring import CocoMap
+
+from ..scoring import CocoMap
+from .builds import Bench, Built, Choice
+from .errors import ConvertError
+from .labelled import Drift, LabelledSet, Model, Run, detect, drift, score
+from .options import Options
+from .progress import Progress, say
+from .settings import FLOAT
 
 ALLOWED = 0.02
 """Loss of mAP from which int8 is said to ruin a model."""

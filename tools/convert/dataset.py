@@ -18,8 +18,9 @@ from actors.config.errors import nearest
 from actors.sources.contract import SourceError
 from actors.sources.images import list_images
 from actors.vision.cutting import Cutter, Image
-from tools.convert.errors import ConvertError
-from tools.convert.labelled import Model, letterboxed
+
+from .errors import ConvertError
+from .labelled import Model, letterboxed
 
 _Item = TypeVar("_Item")
 

@@ -17,8 +17,9 @@ from rich.console import Console
 
 from actors.runtimes.contract import ComputeError
 from actors.runtimes.toolkit.client import VARIABLE, VERSION, Toolkit, environment
-from tools.convert.errors import ConvertError
-from tools.convert.progress import say
+
+from .errors import ConvertError
+from .progress import say
 
 # What 2.5.0 was tried with. Its own list asks for more, and for older ones.
 _PACKAGES = (

@@ -18,9 +18,10 @@ from actors.vision.cutting import Cutter, Image
 from actors.vision.heads import HeadDescription, build
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Size, Tile, View, plan, to_frame
-from tools.convert.errors import ConvertError
-from tools.ground_truth import FileGroundTruth, GroundTruthError, read_truth
-from tools.scoring import CocoMap, Found, Targets, coco_map
+
+from ..ground_truth import FileGroundTruth, GroundTruthError, read_truth
+from ..scoring import CocoMap, Found, Targets, coco_map
+from .errors import ConvertError
 
 Run = Callable[[Image], Sequence[Tensor]]
 """One inference: uint8 (h, w, 3) in the model's channel order to its outputs."""

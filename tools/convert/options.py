@@ -11,19 +11,21 @@ from typing import Literal, NoReturn, cast
 from actors.config.file_errors import labels_problem, output_problem
 from actors.runtimes.rknn_file import CHIP_CORES
 from actors.vision.heads import HEADS
-from tools.convert.builds import ALGORITHMS, FLOAT, QUANTISED
-from tools.convert.dataset import COUNTS
-from tools.convert.errors import ConvertError
-from tools.convert.recognition import Convention
+
+from .dataset import COUNTS
+from .errors import ConvertError
+from .settings import ALGORITHMS, FLOAT, QUANTISED, Convention
 
 _EXAMPLE = """\
 examples:
-  python -m tools.convert --setup
-  python -m tools.convert yolov8n.onnx -o yolov8n.rknn --dataset images/
-  python -m tools.convert yolov8n.onnx -o yolov8n.rknn --dataset images/ --report coco.json
+  tritile convert --setup
+  tritile convert yolov8n.onnx -o yolov8n.rknn --dataset images/
+  tritile convert yolov8n.onnx -o yolov8n.rknn --dataset images/ --report coco.json
 
 The environment of the vendor's toolkit is made once with --setup, or named by TRITILE_TOOLKIT (the
 path of a Python that has rknn-toolkit2).
+
+exit: 0 done, 1 int8 loses too much accuracy in the report, 2 wrong arguments or input
 """
 
 Triple = tuple[float, float, float]
@@ -57,12 +59,18 @@ class Options:
         return self.count or max(COUNTS[name] for name in used)
 
 
-def parse(argv: Sequence[str] | None) -> Options | None:
-    """The arguments; None for --setup. ConvertError where they make no sense."""
-    parser = _parser()
-    given = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Setup:
+    """--setup: make the toolkit's environment instead of converting."""
+
+    json: bool
+
+
+def parse(argv: Sequence[str] | None) -> Options | Setup:
+    """The arguments, checked. ConvertError where they contradict each other."""
+    given = parser().parse_args(argv)
     if given.setup:
-        return None
+        return Setup(json=given.json)
     if given.model is None:
         raise ConvertError("no model; give the .onnx file")
     if given.output is None and given.report is None:
@@ -160,20 +168,21 @@ def _hybrid(text: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, like everything else here."""
+    """Reports a wrong argument in one line."""
 
     def error(self, message: str) -> NoReturn:
         raise ConvertError(f"{message}; see --help")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m tools.convert",
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = _Parser(
+        prog="tritile convert",
         description="Convert an ONNX detection model to .rknn, and measure what int8 makes of it.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("model", type=Path, nargs="?", help="the .onnx file")
     add("-o", "--output", type=Path, metavar="MODEL.rknn")
     add("--dataset", type=Path, help="calibration: a folder of images, or a text file naming them")
@@ -201,6 +210,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--algorithms", default=",".join(ALGORITHMS), help="to compare in the report")
     add("--page", type=Path, metavar="FILE.html", help="the report's page; absent: by the output")
     add("--simulator", action="store_true", help='keep what runtime = "simulator" runs')
-    add("--json", action="store_true", help="print one JSON object")
+    add("--json", action="store_true", help="one JSON object on stdout")
     add("--setup", action="store_true", help="make the toolkit's environment")
-    return parser
+    return made

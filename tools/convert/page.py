@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from tools.convert.comparison import Comparison, worst
-from tools.convert.errors import ConvertError
-from tools.convert.plots import bars, profile, scatter
-from tools.convert.tables import COLUMNS, cells, cpu_text, fused_text
+from .comparison import Comparison, worst
+from .errors import ConvertError
+from .plots import bars, profile, scatter
+from .tables import COLUMNS, cells, cpu_text, fused_text
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2em auto; padding: 0 1em;

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,26 +20,17 @@ from actors.runtimes.contract import ComputeError, ModelFile, RuntimeSpec, Tenso
 from actors.runtimes.registry import inspect, open_runtime
 from actors.vision.cutting import Image
 from actors.vision.heads import HeadDescription, UnknownHeadError, build, convention, identify
-from tools.convert.errors import ConvertError
-from tools.convert.graph import NEWEST_OPSET, Graph, cut, find_cut, joins_kinds, lower_opset
-from tools.convert.labelled import Model
+
+from .errors import ConvertError
+from .graph import NEWEST_OPSET, Graph, cut, find_cut, joins_kinds, lower_opset
+from .labelled import Model
+from .settings import Convention
 
 _SURE = 0.25
 # Between two runs of the same arithmetic; a wrong cut is off by far more.
 _PIXELS, _SCORE = 1.0, 0.01
 # Ultralytics' export with the selection inside: x1, y1, x2, y2, score, class of the best 300.
 _SELECTED = 6
-
-
-@dataclass(frozen=True)
-class Convention:
-    """What the user states of the input; None: found out."""
-
-    head: str | None = None
-    labels: tuple[str, ...] = ()
-    color: Literal["rgb", "bgr"] | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)

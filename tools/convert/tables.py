@@ -10,10 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 
 from actors.runtimes.rknn_description import path_of
-from tools.convert.builds import Built
-from tools.convert.comparison import Comparison, Entry, worst
-from tools.convert.progress import say
-from tools.scoring import SIZE_NAMES
+
+from ..scoring import SIZE_NAMES
+from .builds import Built
+from .comparison import Comparison, Entry, worst
+from .progress import say
 
 
 def print_built(console: Console, output: Path, built: Built) -> None:

@@ -1,9 +1,5 @@
 """Train the two models that come with the project, on the synthetic scene, on a CPU.
 
-    python -m tools.train large --out models
-    python -m tools.train score models/small.onnx small
-    python -m tools.train calibration pictures --count 60
-
 `large` learns trucks, buses and cars on whole frames, `small` people, dogs and cones on native
 tiles. Needs PyTorch (a CPU build will do), onnx, and 5 GB for pictures that both share (--pool).
 """
@@ -16,18 +12,21 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from actors.runtimes.contract import ComputeError
 from actors.scene.scene import Scene
 from actors.vision.cutting import Cutter
 from actors.vision.tiling import View, plan
-from tools.train.data import FRAME, MODEL, SUBJECTS, TRAINING_SEEDS, Pool, Subject
-from tools.train.score import Detector, Tally, score
+
+from ..entry import missing, run
+from ..printing import console
+from .data import FRAME, MODEL, SUBJECTS, TRAINING_SEEDS, Pool, Subject
+from .score import Detector, Tally, score
 
 _SEEDS = 12
 _FRAMES = (40, 171, 303, 512)
@@ -35,33 +34,42 @@ _LEVELS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 _VIEWS = {"frame": View("frame"), "tiles": View("tiles"), "overlap": View("tiles", 0.1)}
 
 
+_EXAMPLE = """\
+examples:
+  tritile train large --out models
+  tritile train score models/small.onnx small
+  tritile train calibration pictures --count 60
+
+exit: 0 done, 2 wrong arguments, or a file that cannot be read or written
+"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command's entry."""
-    options = _parser().parse_args(argv)
+    """The command's entry: 0 done, 2 wrong arguments or input."""
+    options = parser().parse_args(argv)
     cv2.setNumThreads(1)
-    run: Callable[[argparse.Namespace], int] = options.run
+    do: Callable[[argparse.Namespace], int] = options.do
     try:
-        return run(options)
+        return do(options)
     except (OSError, ComputeError) as error:
         print(f"train: {error}", file=sys.stderr)
-    except ImportError as error:
-        print(
-            f"train: {error}; training needs PyTorch and onnx: pip install torch onnx",
-            file=sys.stderr,
-        )
-    return 2
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.train",
-        description=__doc__.splitlines()[0] if __doc__ else None,
-        epilog="example: python -m tools.train small --out models",
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="tritile train",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="large | small | score | calibration")
+    commands = made.add_subparsers(required=True, metavar="large | small | score | calibration")
     for name, batch in (("large", 8), ("small", 16)):
         command = commands.add_parser(name, help=f"train the {name} model")
-        command.set_defaults(run=partial(_train, SUBJECTS[name]))
+        command.set_defaults(do=partial(_train, SUBJECTS[name]))
         command.add_argument("--out", type=Path, required=True, help="folder for the .onnx file")
         command.add_argument("--pool", type=Path, help="folder for pictures (default: in --out)")
         command.add_argument("--scenes", type=whole, default=220, help="how many to learn from")
@@ -69,19 +77,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--batch", type=whole, default=batch)
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--float32", action="store_true", help="do not compute in bfloat16")
+        _add_json(command)
     command = commands.add_parser("score", help="recall and precision on scenes never trained on")
-    command.set_defaults(run=_score)
+    command.set_defaults(do=_score)
     command.add_argument("model", type=Path)
     command.add_argument("subject", choices=SUBJECTS)
     command.add_argument("--view", choices=_VIEWS, help="default: frame for large, tiles for small")
     command.add_argument("--first", type=int, default=0, help="the first scene's seed")
     command.add_argument("--seeds", type=whole, default=_SEEDS, help="how many scenes")
-    command.add_argument("--json", action="store_true")
+    _add_json(command)
     command = commands.add_parser("calibration", help="pictures to calibrate int8 with")
-    command.set_defaults(run=_calibrate)
+    command.set_defaults(do=_calibrate)
     command.add_argument("folder", type=Path)
     command.add_argument("--count", type=whole, default=60, help="pictures for each model")
-    return parser
+    _add_json(command)
+    return made
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def whole(text: str) -> int:
@@ -92,28 +106,34 @@ def whole(text: str) -> int:
 
 
 def _train(subject: Subject, options: argparse.Namespace) -> int:
-    from tools.train.exporting import export
-    from tools.train.training import Recipe, train
+    if absent := missing("torch", "onnx"):
+        print(f"train: {absent}", file=sys.stderr)
+        return 2
+    from .exporting import export
+    from .training import Recipe, train
 
+    report = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
     path: Path = options.out / f"{subject.name}.onnx"
-    _tell(f"{subject.name}: rendering {options.scenes} scenes, unless they are there")
+    report(f"{subject.name}: rendering {options.scenes} scenes, unless they are there")
     samples = Pool(options.pool or options.out / "pool", subject, options.scenes)
     recipe = Recipe(options.steps, options.batch, options.seed, half=not options.float32)
-    _tell(f"{subject.name}: {len(samples)} pictures, {recipe}")
+    report(f"{subject.name}: {len(samples)} pictures, {recipe}")
     save = partial(export, labels=subject.labels)
     network = train(
         samples,
         len(subject.labels),
         recipe,
-        _tell,
+        report,
         lambda now: save(now, path=path.with_suffix(".partial.onnx")),
     )
     save(network, path=path)
     path.with_suffix(".partial.onnx").unlink(missing_ok=True)
-    _tell(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB")
-    _print(
-        subject, {view: _measure(path, subject, view, range(_SEEDS)) for view in _views(subject)}
-    )
+    report(f"written: {path}, {path.stat().st_size / 1e6:.1f} MB")
+    tallies = {view: _measure(path, subject, view, range(_SEEDS)) for view in _views(subject)}
+    if options.json:
+        print(json.dumps({"path": str(path), "views": _as_json(tallies)}))
+    else:
+        _print(subject, tallies)
     return 0
 
 
@@ -139,24 +159,23 @@ def _score(options: argparse.Namespace) -> int:
         return 2
     tallies = {view: _measure(options.model, subject, view, seeds) for view in views}
     if options.json:
-        print(
-            json.dumps(
-                {
-                    view: {
-                        "targets": tally.asked,
-                        "levels": [
-                            dict(zip(("conf", "recall", "precision"), (conf, *tally.at(conf)),
-                                     strict=True))
-                            for conf in _LEVELS
-                        ],
-                    }
-                    for view, tally in tallies.items()
-                }
-            )
-        )  # fmt: skip
+        print(json.dumps(_as_json(tallies)))
     else:
         _print(subject, tallies)
     return 0
+
+
+def _as_json(tallies: dict[str, Tally]) -> dict[str, Any]:
+    return {
+        view: {
+            "targets": tally.asked,
+            "levels": [
+                dict(zip(("conf", "recall", "precision"), (conf, *tally.at(conf)), strict=True))
+                for conf in _LEVELS
+            ],
+        }
+        for view, tally in tallies.items()
+    }
 
 
 def _print(subject: Subject, tallies: dict[str, Tally]) -> None:
@@ -166,7 +185,7 @@ def _print(subject: Subject, tallies: dict[str, Tally]) -> None:
             recall, precision = tally.at(conf)
             table.add_row(view, f"{conf:.2f}", f"{recall:.3f}", f"{precision:.3f}")
         table.add_section()
-    Console().print(table)
+    console().print(table)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -184,13 +203,13 @@ def _calibrate(options: argparse.Namespace) -> int:
             scene.frame(101 * index, frame)
             cutter.cut(frame, tiles[index % len(tiles)], image, "bgr")
             cv2.imwrite(str(folder / f"{index:04}.png"), image)
-        print(f"written: {options.count} pictures in {folder}")
+        if not options.json:
+            print(f"written: {options.count} pictures in {folder}")
+    if options.json:
+        folders = [str(options.folder / name) for name in ("large", "small")]
+        print(json.dumps({"folders": folders, "count": options.count}))
     return 0
 
 
-def _tell(text: str) -> None:
-    print(text, flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from tools.train.network import STRIDES, Exported, Network
+from .network import STRIDES, Exported, Network
 
 _OPSET = 12
 

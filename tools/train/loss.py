@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from tools.train.network import BINS, Raw, decode
+from .network import BINS, Raw, decode
 
 _ANSWERING = 10
 _SCORE_POWER, _IOU_POWER = 0.5, 6.0

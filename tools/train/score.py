@@ -18,7 +18,8 @@ from actors.vision.heads import build, identify
 from actors.vision.merging import merge, nms_indices
 from actors.vision.tiling import Tile, View, plan, to_frame
 from actors.vision.truncation import suppress_truncated, truncated_by_tile
-from tools.train.data import FRAME, Subject
+
+from .data import FRAME, Subject
 
 Floats = npt.NDArray[np.float32]
 

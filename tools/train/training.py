@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tools.train.data import Sample
-from tools.train.loss import Targets, loss
-from tools.train.network import Network, cells
+from .data import Sample
+from .loss import Targets, loss
+from .network import Network, cells
 
 
 class Samples(Protocol):

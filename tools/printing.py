@@ -1,0 +1,40 @@
+"""Text for a terminal: names from files, models and records are shown as they are written."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+
+_EVERY_S = 5.0
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that takes no part of a text for markup, an emoji or a number to be coloured."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    """With escape sequences and other control characters written out, as in `\\x1b[31m`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class ProgressLines:
+    """Progress where there is no terminal: a line on stderr at the start, and every 5 s."""
+
+    def __init__(self, name: str, frames: int) -> None:
+        self._name, self._frames = name, frames
+        self._done = 0
+        self._begin = self._printed = time.monotonic()
+        print(f"{name}: {frames} frames ...", file=sys.stderr, flush=True)
+
+    def tick(self) -> None:
+        """One frame more is done."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._printed >= _EVERY_S:
+            self._printed = now
+            rate = self._done / (now - self._begin)
+            line = f"{self._name}: {self._done} of {self._frames} frames, {rate:.1f} frames/s"
+            print(line, file=sys.stderr, flush=True)
