@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.config.topology import Topology
+from actors.config.schema import Topology
 
 from .chaos_run import Outcome
 from .fault_injection import KINDS, Plan

@@ -26,9 +26,12 @@ TOOLS = {
     "chaos": "kill, stop and restart the actors of a run, and check that no result changed",
     "soak": "run for a long time, and check that memory and descriptors do not grow",
     "train": "train the two models that come with the project",
-    "board": "run anything on an emulated RK3588 board (in a checkout only)",
+    "board": "run anything on an emulated RK3588 board",
+    "topology_docs": "write docs/topology.md and the JSON Schema for editors",
 }
 """Names and what each does, in the order of the list that `tritile --help` shows."""
+CHECKOUT_ONLY = ("board", "topology_docs")
+"""Tools that need the project's other files; they are run as `python -m tools.NAME`."""
 
 _COMMANDS = ("launch", "actorctl")
 
@@ -52,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def available() -> list[str]:
-    """Names of the tools that are here: all in a checkout, all but `board` when installed."""
-    folder = Path(__file__).parent
-    return [name for name in TOOLS if (folder / name).is_dir() or (folder / f"{name}.py").is_file()]
+    """Names of the tools that can run here."""
+    if (Path(__file__).parents[1] / "pyproject.toml").is_file():
+        return list(TOOLS)
+    return [name for name in TOOLS if name not in CHECKOUT_ONLY]
 
 
 def module_of(name: str) -> str:
@@ -82,7 +86,7 @@ def _unknown(name: str) -> str:
     if name in _COMMANDS:
         return f"{name} is a command of its own: {name} --help"
     if name in TOOLS:
-        return f"{name} is not part of the installed package; run it in a checkout"
+        return f"{name} needs the project's checkout; there: python -m tools.{name} --help"
     # Imported here: it is needed for mistakes only.
     from difflib import get_close_matches
 

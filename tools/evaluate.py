@@ -31,17 +31,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from actors.config.errors import TopologyError
 from actors.config.file_errors import output_problem
-<<<<<<< HEAD
 from actors.config.loading import load
 from actors.config.schema import Topology
 from actors.sources.classify import source_kind
-from tools.evaluation_report import Asked, Scored, as_json, plot, show
-from tools.ground_truth import SYNTHETIC, GroundTruth, GroundTruthError, read_truth
-from tools.run_harness import HarnessError
-from tools.scoring import COCO_SIZES, coco_map, judge
-from tools.topology_variants import Ran, RunError, Variant, VariantError, run, tilings
-=======
-from actors.config.topology import Topology, TopologyError, load, source_kind
 
 from .entry import missing, run
 from .evaluation_report import Criteria, ScoredVariant, as_json, plot, show
@@ -50,7 +42,6 @@ from .printing import ProgressLines, console, printable
 from .run_harness import HarnessError
 from .scoring import COCO_SIZES, coco_map, judge
 from .topology_variants import RunError, Variant, VariantError, VariantRun, run_variant, tilings
->>>>>>> 671049a (One command for the tools, tritile NAME, also in the wheel; subscribe says what it waits for; compare is a tool)
 
 _EXAMPLE = """\
 examples:

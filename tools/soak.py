@@ -13,18 +13,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-<<<<<<< HEAD
-import psutil
-from rich.console import Console
-from rich.table import Table
-
-from actors.client import Result
 from actors.config.errors import TopologyError
 from actors.config.loading import load
 from actors.sources.classify import source_kind
-=======
-from actors.config.topology import TopologyError, load, source_kind
->>>>>>> 671049a (One command for the tools, tritile NAME, also in the wheel; subscribe says what it waits for; compare is a tool)
 from actors.system.control_socket import ControlError
 
 from .entry import missing, run

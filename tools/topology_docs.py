@@ -1,4 +1,4 @@
-"""Writes docs/topology.md and the JSON Schema for editors from the tables of config/schema.py."""
+"""Write docs/topology.md and the JSON Schema for editors from the tables of config/schema.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.config.schema import Tables
+
+from .entry import run
 
 FOLDER = Path(__file__).parents[1] / "docs"
 DOCUMENT = "topology.md"
@@ -118,7 +120,8 @@ def _type(entry: Mapping[str, Any]) -> str:
         items = {"integer": "whole numbers", "number": "numbers", "string": "names"}
         return f"list of {count}{items[entry['items']['type']]}{_limits(entry['items'])}"
     words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
-    return entry.get("format", words.get(kind, kind)) + _limits(entry)
+    name: str = entry.get("format", words.get(kind, kind))
+    return name + _limits(entry)
 
 
 def _limits(entry: Mapping[str, Any]) -> str:
@@ -131,12 +134,7 @@ def _limits(entry: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry; 1 with --check when a file is not current."""
-    parser = argparse.ArgumentParser(
-        prog=_COMMAND, description=__doc__, epilog=f"example: {_COMMAND} -o ."
-    )
-    parser.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="FOLDER")
-    parser.add_argument("--check", action="store_true", help="only compare with what is there")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     texts = {DOCUMENT: document(), SCHEMA: json.dumps(schema(), indent=2) + "\n"}
     try:
         if options.check:
@@ -144,14 +142,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             old = [path for path, text in paths.items() if path.read_text("utf-8") != text]
             for path in old:
                 print(f"{path} is not current; write it with: {_COMMAND}", file=sys.stderr)
+            if options.json:
+                print(json.dumps({"current": not old, "old": [str(path) for path in old]}))
             return 1 if old else 0
         for name, text in texts.items():
             (options.output / name).write_text(text, "utf-8")
+        if options.json:
+            print(json.dumps({"written": [str(options.output / name) for name in texts]}))
     except OSError as error:
         print(f"topology_docs: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog=_COMMAND, description=__doc__, epilog=f"example: {_COMMAND} -o ."
+    )
+    made.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="FOLDER")
+    made.add_argument("--check", action="store_true", help="only compare with what is there")
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    return made
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -16,18 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.client import End, Result
-<<<<<<< HEAD
 from actors.config.schema import Topology
-from tools.ground_truth import GroundTruth, found, of_known_labels
-from tools.run_harness import Harness, messages_until_end
-from tools.scoring import Found, Targets
-=======
-from actors.config.topology import Topology
 
 from .ground_truth import GroundTruth, found, of_known_labels
 from .run_harness import Harness, messages_until_end
 from .scoring import Found, Targets
->>>>>>> 671049a (One command for the tools, tritile NAME, also in the wheel; subscribe says what it waits for; compare is a tool)
 
 _GRID = re.compile(r"([1-9]\d?)x([1-9]\d?)")
 _END_S = 20.0
