@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from actors.dataflow.messages import Answer, Down, Finished, Job, Message
+from actors.dataflow.messages import STALE, Answer, Down, Finished, Job, Message
 from actors.dataflow.settings import COLUMNS, MERGER, TILER, ModelSettings, WorkerSettings
 from actors.runtimes.contract import ComputeError, Runtime, RuntimeSpec
 from actors.runtimes.registry import open_runtime
@@ -237,13 +237,13 @@ class Context(threading.Thread):
             error = str(failure)
         worker.record.computing(self.index, 0, 0)
         if worker.control.tile_slots[job.slot].generation != job.generation:
-            error = "torn"
+            error = STALE
         elif found is not None:
             rows = found.tobytes()
             worker.peers.wait_for(MERGER, job.merger, _PEER_SECONDS)
             answer = Answer(job.stream, job.seq, job.stage, job.index, rows)
             if not self._outbox.send(MERGER, answer):
-                error = "torn"
+                error = STALE
         echo = rows if job.echo and not error else b""
         worker.peers.wait_for(TILER, job.tiler, _PEER_SECONDS)
         self._outbox.send(TILER, Finished(worker.name, job.id, error, echo))

@@ -1,42 +1,31 @@
-"""The job ledger: who holds which tile job, and what is given to whom next.
+"""Every tile of every frame to a worker, until the frame is published.
 
-Plain Python without socket, clock or memory: events go in, actions come out. The tiler is the actor
-around it, and its tests are random histories.
+The tiler's decisions without socket, clock or memory: events go in, and each method returns the
+actions that follow. A frame's tiles are jobs (see tile_job). Which worker gets one is decided in
+job_queue, which stage can start in cascade, and what is poison in suspects.
 
-A job is one tile of one stage of one frame. It is *pending* until a worker with a free slot that
-can run its stage gets it (the oldest first), *given* until the worker says how it ended, and *done*
-from then until the frame is published. Done is not forgotten: the answer may have died with the
-merger, and then `renew` makes every job of an unpublished frame pending again; or it died in a
-socket of the worker although the credit got through (measured: 12 of 100 times when a worker is
-killed right after its first answer to a new merger), so a worker's end makes what it answered
-pending again. That a job runs twice harms nobody, because its pixels do not change and the merger
-keeps the first answer.
+Done is not forgotten: the answer may have died with the merger, and then every job of an
+unpublished frame is pending again; or it died in a socket of the worker although the credit got
+through (measured: 12 of 100 times when a worker is killed right after its first answer to a new
+merger), so a worker's end makes what it answered pending again. That a job runs twice harms
+nothing, because its pixels do not change and the merger keeps the first answer. Only a job given up
+stays so, and a new merger gets that sent again.
 
-A worker's credits are its tile slots. A slot is taken by giving a job and comes back when that very
-job (told by its id) is finished or the worker is down, and by nothing else.
-
-Poison. A job that was being computed when its worker crashed or hung is suspected. It runs again,
-but alone on its worker, so that the next crash has one possible cause; then it is given up. A
-worker killed from outside is hardly its jobs' fault, so such a death weighs little.
+While the merger is down no job is given out: it could not be answered.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-FrameKey = tuple[str, int]
-"""Stream, sequence number."""
-JobKey = tuple[str, int, int, int]
-"""Stream, sequence number, stage, tile index."""
-
-# What one death adds to the suspicion against a job that was being computed. Two crashes or hangs
-# in a row are enough. A SIGKILL comes from outside (or from the kernel's OOM killer, which an input
-# could provoke every time): 1,000 random kills on the street video never hit one job three times.
-_WEIGHTS = {"crash": 4, "hang": 4, "error": 4, "killed": 1}
-_ALONE = 4
-_GIVE_UP = 8
+from actors.dataflow.cascade import UNKNOWN, Cascade
+from actors.dataflow.job_queue import HeldJob, JobQueue, WorkerRule
+from actors.dataflow.messages import STALE, Expect, Frame, Missing
+from actors.dataflow.settings import COLUMNS, StageSettings
+from actors.dataflow.suspects import ERROR, blame
+from actors.dataflow.tile_job import DONE, FORGOTTEN, GIVEN_UP, PENDING, TileJob
+from actors.vision.tiling import Size, Tile
 
 
 class DispatchError(ValueError):
@@ -44,325 +33,309 @@ class DispatchError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerRule:
-    """What a worker can run and the tile slots that are its credits."""
-
-    stages: frozenset[int]
-    slots: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Assign:
     """Action: cut the tile into the slot and send the job."""
 
     id: int
-    key: JobKey
+    frame: Frame
+    stage: int
+    index: int
+    tile: Tile
     worker: str
     slot: int
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Action: this tile will not be had; its frame is published without it."""
+class Notice:
+    """Action: note this for people. `excuses` are actors that an input brought down."""
 
-    key: JobKey
-    reason: str
+    level: str
+    kind: str
+    text: str
+    excuses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDone:
+    """Action: count a frame, which is published and forgotten."""
+
+    stream: str
+    seq: int
+
+
+Action = Assign | Expect | Missing | Notice | FrameDone
+"""Expect and Missing are for the merger."""
 
 
 @dataclass(slots=True)
-class _Worker:
-    rule: WorkerRule
-    up: bool = False
-    free: list[int] = field(default_factory=list)
-    given: dict[int, Assign] = field(default_factory=dict)
+class _FrameJobs:
+    """A frame that is not published yet."""
 
-
-@dataclass(slots=True)
-class _Frame:
+    message: Frame
     order: int
-    state: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(stage, index) -> _PENDING, _DONE or the id under which it is given."""
-    open_jobs: dict[int, int] = field(default_factory=dict)
-    """Jobs not done, by stage whose tiles are known."""
-    answered_by: dict[tuple[int, int], str] = field(default_factory=dict)
-    suspicion: dict[tuple[int, int], int] = field(default_factory=dict)
-    avoid: dict[tuple[int, int], str] = field(default_factory=dict)
-    """The worker that a suspect should not meet again, if another can run it."""
+    jobs: list[list[TileJob]]
+    """By stage."""
+    open: list[int]
+    """By stage: jobs neither answered nor given up; UNKNOWN before the stage starts."""
 
 
-_PENDING = 0
-_DONE = -1
+@dataclass(frozen=True, slots=True)
+class _Recovery:
+    """What a dead worker held, until it is done elsewhere."""
+
+    worker: str
+    since_ns: int
+    jobs: tuple[TileJob, ...]
 
 
 class Dispatch:
-    """See the module's docstring. Ids start after `first_id`: a new tiler's must never repeat."""
+    """All streams of a run. See the module's docstring."""
 
-    def __init__(self, stages: int, workers: Mapping[str, WorkerRule], first_id: int = 0) -> None:
-        self._stages = stages
-        self._workers = {name: _Worker(rule) for name, rule in workers.items()}
-        self._frames: dict[FrameKey, _Frame] = {}
-        self._pending: list[list[tuple[int, int, int, FrameKey]]] = [[] for _ in range(stages)]
-        self._suspects: list[tuple[int, JobKey]] = []
-        # The worker that is kept for suspects, and the suspect's id once it runs there.
-        self._reserved: str | None = None
-        self._alone = 0
-        self._next_id = first_id
+    def __init__(
+        self,
+        *,
+        stages: Sequence[StageSettings],
+        sizes: Sequence[Size],
+        workers: Mapping[str, WorkerRule],
+        slots: Mapping[str, int],
+        first_id: int,
+    ) -> None:
+        """`sizes` are the model inputs by stage, `slots` the frame slots by stream.
+
+        Ids start after `first_id`: workers may still end jobs of an earlier tiler.
+        """
+        self._names = [stage.name for stage in stages]
+        self._cascade = Cascade(stages, sizes)
+        self._queue = JobQueue(len(stages), workers, first_id)
+        self._slots = slots
+        self._finished = dict.fromkeys(slots, -1)
+        self._frames: dict[tuple[str, int], _FrameJobs] = {}
+        self._recoveries: list[_Recovery] = []
+        self._merger_up = False
         self._next_order = 0
 
-    # ------------------------------------------------------------ events
+    # ------------------------------------------------------------ frames
 
-    def worker_up(self, name: str) -> None:
-        """A worker is ready, with all its slots free. Whatever it held before is pending again."""
-        self.worker_down(name, "stopped", ())
-        worker = self._worker(name)
-        worker.up = True
-        worker.free = list(worker.rule.slots)
-
-    def worker_down(self, name: str, cause: str, suspects: Iterable[int]) -> list[GiveUp]:
-        """A worker has ended; `suspects` are ids that it was computing. Its jobs go to others."""
-        worker = self._worker(name)
-        lost = list(worker.given.values())
-        worker.up = False
-        worker.free = []
-        worker.given = {}
-        if self._reserved == name:
-            self._reserved, self._alone = None, 0
-        blamed = set(suspects)
-        given_up = []
-        for job in lost:
-            weight = _WEIGHTS.get(cause, 0) if job.id in blamed else 0
-            given_up += self._again(job, weight, name, f"{name}: {cause}")
-        for key, frame in self._frames.items():
-            for tile in [tile for tile, by in frame.answered_by.items() if by == name]:
-                self._reopen(key, tile, frame)
-        return given_up
-
-    def frame(self, stream: str, seq: int, tiles: Mapping[int, int]) -> bool:
-        """A frame has come, with so many tiles for each of these stages; False when it is known."""
-        key = (stream, seq)
-        if key in self._frames:
-            return False
-        for stage, count in tiles.items():
-            self._check_tiles(stage, count)
-        self._frames[key] = _Frame(self._next_order)
+    def frame_arrived(self, message: Frame) -> list[Action]:
+        """A frame is in its slot; it comes again when its outcome may be lost."""
+        key = (message.stream, message.seq)
+        if not 0 <= message.slot < self._slots.get(message.stream, 0):
+            raise DispatchError(f"no frame slot {message.slot} of stream {message.stream!r}")
+        if key in self._frames or message.seq <= self._finished[message.stream]:
+            return []
+        tiles = self._cascade.first((message.width, message.height))
+        count = len(self._names)
+        frame = _FrameJobs(message, self._next_order, [[] for _ in range(count)], [UNKNOWN] * count)
         self._next_order += 1
-        for stage, count in tiles.items():
-            self.expand(stream, seq, stage, count)
-        return True
+        self._frames[key] = frame
+        for stage, part in tiles:
+            self._begin_stage(frame, stage, part)
+        self._begin_stages(frame)
+        return self._expect(frame)
 
-    def expand(self, stream: str, seq: int, stage: int, count: int) -> None:
-        """The tiles of one more stage of a known frame are known."""
-        key = (stream, seq)
-        frame = self._frames.get(key)
+    def published(self, stream: str, seq: int) -> list[Action]:
+        """A frame is published: forget it. Jobs of it that are held only bring slots back."""
+        frame = self._frames.pop((stream, seq), None)
         if frame is None:
-            raise DispatchError(f"frame {key} is not known")
-        if stage in frame.open_jobs:
-            raise DispatchError(f"stage {stage} of {key} has its tiles already")
-        self._check_tiles(stage, count)
-        frame.open_jobs[stage] = count
-        for index in range(count):
-            frame.state[stage, index] = _PENDING
-            heapq.heappush(self._pending[stage], (frame.order, stage, index, key))
+            return []
+        for job in _all_jobs(frame):
+            job.state = FORGOTTEN
+        return [FrameDone(stream, seq)]
 
-    def finished(
-        self, worker_name: str, id_: int, error: str
-    ) -> tuple[Assign | None, list[GiveUp]]:
-        """A worker ended a job: "" answered, "torn" not run after all, else why it failed.
+    def finished_up_to(self, stream: str, seq: int) -> list[Action]:
+        """The pixels of a stream's frames up to `seq` are not needed any more."""
+        if stream not in self._finished:
+            raise DispatchError(f"no stream named {stream!r}")
+        if seq <= self._finished[stream]:
+            return []
+        self._finished[stream] = seq
+        over = [key for key in self._frames if key[0] == stream and key[1] <= seq]
+        return [action for key in over for action in self.published(*key)]
 
-        Returns the job, or None when that worker does not hold it (an echo from before a restart).
+    # ------------------------------------------------------------ workers
+
+    def worker_up(self, name: str) -> list[Action]:
+        """A worker is ready, with all its slots free. What it held before is pending again."""
+        self._check_worker(name)
+        actions = self._lose(name, self._queue.worker_down(name), "stopped", ())
+        self._queue.worker_up(name)
+        return actions
+
+    def worker_down(
+        self, name: str, cause: str, suspects: Iterable[int], now_ns: int
+    ) -> list[Action]:
+        """A worker has ended; `suspects` are ids that it was computing. Its jobs go to others."""
+        self._check_worker(name)
+        held = self._queue.worker_down(name)
+        actions = self._lose(name, held, cause, suspects)
+        jobs = tuple(dict.fromkeys(each.job for each in held if each.job.open))
+        if jobs:
+            self._recoveries.append(_Recovery(name, now_ns, jobs))
+        return actions
+
+    def finished(self, worker: str, id_: int, error: str, rows: bytes = b"") -> list[Action]:
+        """A worker ended a job: "" answered, STALE not run after all, else why it failed.
+
+        `rows` are the detections of a stage that others need. An id that the worker does not hold
+        (from before a restart) changes nothing.
         """
-        worker = self._worker(worker_name)
-        job = worker.given.pop(id_, None)
-        if job is None:
-            return None, []
-        worker.free.append(job.slot)
-        if self._alone == id_:
-            self._reserved, self._alone = None, 0
+        self._check_worker(worker)
+        job = self._queue.take_back(worker, id_)
+        if job is None or job.state != id_:
+            return []
+        if not error and len(rows) % (4 * COLUMNS):
+            error = "its detections cannot be read"
         if error:
-            weight = 0 if error == "torn" else _WEIGHTS["error"]
-            return job, self._again(job, weight, worker_name, f"{worker_name}: {error}")
-        stream, seq, stage, index = job.key
-        frame = self._frames.get((stream, seq))
-        if frame is not None and frame.state.get((stage, index)) == id_:
-            frame.state[stage, index] = _DONE
-            frame.open_jobs[stage] -= 1
-            frame.answered_by[stage, index] = worker_name
-            frame.suspicion.pop((stage, index), None)
-        return job, []
+            return self._run_again(job, worker, "" if error == STALE else ERROR, error)
+        job.state, job.answered_by, job.rows, job.suspicion = DONE, worker, rows, 0
+        frame = self._frames[job.stream, job.seq]
+        frame.open[job.stage] -= 1
+        return self._expect(frame) if self._begin_stages(frame) else []
 
-    def published(self, stream: str, seq: int) -> None:
-        """A frame is out: forget it. Jobs of it that are still given only bring slots back."""
-        self._frames.pop((stream, seq), None)
+    # ------------------------------------------------------------ merger
 
-    def renew(self) -> None:
-        """The merger lost what it had: every job of every frame here is to run (again)."""
-        for key, frame in self._frames.items():
-            for tile, state in frame.state.items():
-                if state != _PENDING:
-                    self._reopen(key, tile, frame)
+    def merger_up(self) -> list[Action]:
+        """The merger is ready, and has no answer yet: every job is to run (again)."""
+        self._merger_up = True
+        actions: list[Action] = []
+        for frame in self._frames.values():
+            actions += self._expect(frame)
+            for job in _all_jobs(frame):
+                if job.state == GIVEN_UP:
+                    actions.append(_missing(job))
+                elif job.state != PENDING:
+                    self._reopen(job, frame)
+        return actions
 
-    # ------------------------------------------------------------ actions
+    def merger_down(self) -> list[Action]:
+        """Nothing can be answered."""
+        self._merger_up = False
+        return []
 
-    def assign(self) -> list[Assign]:
-        """Give pending jobs to free slots, the oldest job first; each result is now given."""
-        actions = self._assign_suspect()
-        while True:
-            best: tuple[tuple[int, int, int, FrameKey], str] | None = None
-            for stage in range(self._stages):
-                head = self._head(stage)
-                if head is None or (best is not None and best[0] <= head):
-                    continue
-                worker = self._freest(stage)
-                if worker is not None:
-                    best = head, worker
-            if best is None:
-                return actions
-            (_, stage, index, key), name = best
-            heapq.heappop(self._pending[stage])
-            actions.append(self._give(name, (*key, stage, index)))
+    # ------------------------------------------------------------ time
+
+    def turn(self, now_ns: int) -> list[Action]:
+        """Give jobs to free slots; say which dead workers' jobs are done."""
+        actions: list[Action] = []
+        if self._merger_up:
+            for held in self._queue.assign():
+                job = held.job
+                frame = self._frames[job.stream, job.seq].message
+                actions.append(
+                    Assign(held.id, frame, job.stage, job.index, job.tile, held.worker, held.slot)
+                )
+        if self._recoveries:
+            actions += self._report_recoveries(now_ns)
+        return actions
 
     # ------------------------------------------------------------ questions
 
-    def knows(self, stream: str, seq: int) -> bool:
-        return (stream, seq) in self._frames
+    def returns_rows(self, stage: int) -> bool:
+        """Whether a stage's detections must come back with `finished`."""
+        return stage in self._cascade.returning
 
-    def frames(self) -> Sequence[FrameKey]:
-        """The frames that are not published yet, oldest first."""
-        return list(self._frames)
-
-    def stage_done(self, stream: str, seq: int, stage: int) -> bool:
-        """Whether a stage's tiles are known and none is open."""
-        return self._frames[stream, seq].open_jobs.get(stage) == 0
-
+    @property
     def waiting(self) -> int:
-        """Jobs that no worker has."""
+        """Jobs that no worker holds."""
         return sum(
-            state == _PENDING for frame in self._frames.values() for state in frame.state.values()
+            job.state == PENDING for frame in self._frames.values() for job in _all_jobs(frame)
         )
 
-    def held(self, worker: str) -> int:
-        """How many jobs a worker has."""
-        return len(self._workers[worker].given)
-
-    def jobs_of(self, worker: str) -> list[JobKey]:
-        """The jobs that a worker has."""
-        return [job.key for job in self._workers[worker].given.values()]
-
-    def open(self, key: JobKey) -> bool:
-        """Whether a job is still to be done."""
-        frame = self._frames.get((key[0], key[1]))
-        return frame is not None and frame.state.get((key[2], key[3]), _DONE) != _DONE
+    @property
+    def held(self) -> int:
+        """Jobs that workers hold: tile slots in use."""
+        return self._queue.held
 
     # ------------------------------------------------------------ inside
 
-    def _worker(self, name: str) -> _Worker:
-        worker = self._workers.get(name)
-        if worker is None:
+    def _check_worker(self, name: str) -> None:
+        if name not in self._queue:
             raise DispatchError(f"no worker named {name!r}")
-        return worker
 
-    def _check_tiles(self, stage: int, count: int) -> None:
-        if not 0 <= stage < self._stages or count < 0:
-            raise DispatchError(f"stage {stage} of {self._stages} cannot have {count} tiles")
+    def _report_recoveries(self, now_ns: int) -> list[Action]:
+        """A notice for each dead worker whose jobs others have finished."""
+        over = [each for each in self._recoveries if not any(job.open for job in each.jobs)]
+        self._recoveries = [each for each in self._recoveries if each not in over]
+        notices: list[Action] = []
+        for each in over:
+            count = sum(job.state != GIVEN_UP for job in each.jobs)
+            jobs = f"{count} job{'s' * (count != 1)} of {each.worker}"
+            took = (now_ns - each.since_ns) / 1e6
+            if count:
+                text = f"{jobs} finished elsewhere after {took:.0f} ms"
+                notices.append(Notice("info", "recovered", text))
+        return notices
 
-    def _head(self, stage: int) -> tuple[int, int, int, FrameKey] | None:
-        """The oldest entry of a stage that still stands for a pending job."""
-        heap = self._pending[stage]
-        while heap:
-            order, _, index, key = heap[0]
-            frame = self._frames.get(key)
-            if (
-                frame is not None
-                and frame.order == order
-                and frame.state.get((stage, index)) == _PENDING
-                and frame.suspicion.get((stage, index), 0) < _ALONE
-            ):
-                return heap[0]
-            heapq.heappop(heap)
-        return None
-
-    def _freest(self, stage: int, avoid: str | None = None) -> str | None:
-        """The worker with a free slot for `stage` that has the least to do."""
-        best: tuple[int, int, str] | None = None
-        for name, worker in self._workers.items():
-            if worker.free and stage in worker.rule.stages and name not in (self._reserved, avoid):
-                rank = (len(worker.given), len(worker.rule.stages), name)
-                best = rank if best is None else min(best, rank)
-        return None if best is None else best[2]
-
-    def _give(self, name: str, key: JobKey) -> Assign:
-        worker = self._workers[name]
-        self._next_id += 1
-        job = Assign(self._next_id, key, name, worker.free.pop())
-        worker.given[job.id] = job
-        self._frames[key[0], key[1]].state[key[2], key[3]] = job.id
-        return job
-
-    def _assign_suspect(self) -> list[Assign]:
-        """Run the oldest suspect alone: keep one worker free of other jobs until it is idle.
-
-        Which one is found out each time. That ends: the one that is kept gets nothing new, so only
-        one with still less to do takes its place.
-        """
-        if self._alone:
+    def _expect(self, frame: _FrameJobs) -> list[Action]:
+        if not self._merger_up:
             return []
-        self._reserved = None
-        head = self._head_suspect()
-        if head is None:
-            return []
-        key, frame = head
-        avoid = frame.avoid.get((key[2], key[3]))
-        self._reserved = self._freest(key[2], avoid) or self._freest(key[2])
-        if self._reserved is None or self._workers[self._reserved].given:
-            return []
-        heapq.heappop(self._suspects)
-        job = self._give(self._reserved, key)
-        self._alone = job.id
-        return [job]
+        counts = tuple(
+            UNKNOWN if left == UNKNOWN else len(jobs)
+            for left, jobs in zip(frame.open, frame.jobs, strict=True)
+        )
+        return [Expect(frame.message, counts)]
 
-    def _head_suspect(self) -> tuple[JobKey, _Frame] | None:
-        """The oldest entry that still stands for a pending suspect."""
-        while self._suspects:
-            order, key = self._suspects[0]
-            frame = self._frames.get((key[0], key[1]))
-            if (
-                frame is not None
-                and frame.order == order
-                and frame.state.get((key[2], key[3])) == _PENDING
-                and frame.suspicion.get((key[2], key[3]), 0) >= _ALONE
-            ):
-                return key, frame
-            heapq.heappop(self._suspects)
-        return None
+    def _begin_stages(self, frame: _FrameJobs) -> bool:
+        """Begin the stages that can begin; whether there were any."""
+        begun = False
+        while (stage := self._cascade.next_stage(frame.open)) is not None:
+            size = (frame.message.width, frame.message.height)
+            tiles = self._cascade.tiles(
+                stage, size, lambda other: [job.rows for job in frame.jobs[other]]
+            )
+            self._begin_stage(frame, stage, tiles)
+            begun = True
+        return begun
 
-    def _again(self, job: Assign, weight: int, worker: str, reason: str) -> list[GiveUp]:
-        """A given job came back undone: pending again, or given up."""
-        stream, seq, stage, index = job.key
-        frame = self._frames.get((stream, seq))
-        tile = (stage, index)
-        if frame is None or frame.state.get(tile) != job.id:
+    def _begin_stage(self, frame: _FrameJobs, stage: int, tiles: Sequence[Tile]) -> None:
+        frame.open[stage] = len(tiles)
+        stream, seq = frame.message.stream, frame.message.seq
+        for index, tile in enumerate(tiles):
+            job = TileJob(stream, seq, stage, index, frame.order, tile)
+            frame.jobs[stage].append(job)
+            self._queue.push(job)
+
+    def _lose(
+        self, name: str, held: Iterable[HeldJob], cause: str, suspects: Iterable[int]
+    ) -> list[Action]:
+        """Whatever a worker held or has answered is to run again."""
+        actions: list[Action] = []
+        blamed = set(suspects)
+        for each in held:
+            if each.job.state == each.id:
+                why = cause if each.id in blamed else ""
+                actions += self._run_again(each.job, name, why, cause)
+        for frame in self._frames.values():
+            for job in _all_jobs(frame):
+                if job.state == DONE and job.answered_by == name:
+                    self._reopen(job, frame)
+        return actions
+
+    def _run_again(self, job: TileJob, worker: str, cause: str, reason: str) -> list[Action]:
+        """A held job came back undone, by its own fault or not: pending again, or given up."""
+        if not blame(job, worker, cause):
+            self._queue.push(job)
             return []
-        if weight:
-            frame.suspicion[tile] = frame.suspicion.get(tile, 0) + weight
-            frame.avoid[tile] = worker
-            if frame.suspicion[tile] >= _GIVE_UP:
-                frame.state[tile] = _DONE
-                frame.open_jobs[stage] -= 1
-                return [GiveUp(job.key, reason)]
-        frame.state[tile] = _PENDING
-        self._enqueue(job.key, frame)
-        return []
+        job.state, job.reason = GIVEN_UP, f"{worker}: {reason}"
+        frame = self._frames[job.stream, job.seq]
+        frame.open[job.stage] -= 1
+        name = f"{self._names[job.stage]}/{job.index}"
+        text = f"{job.stream} #{job.seq}: tile {name} given up ({job.reason})"
+        actions: list[Action] = [Notice("error", "given_up", text, job.victims)]
+        if self._merger_up:
+            actions.append(_missing(job))
+        return actions + (self._expect(frame) if self._begin_stages(frame) else [])
 
-    def _reopen(self, key: FrameKey, tile: tuple[int, int], frame: _Frame) -> None:
+    def _reopen(self, job: TileJob, frame: _FrameJobs) -> None:
         """Make a job pending whose answer may be lost, done or not."""
-        if frame.state[tile] == _DONE:
-            frame.open_jobs[tile[0]] += 1
-            frame.answered_by.pop(tile, None)
-        frame.state[tile] = _PENDING
-        self._enqueue((*key, *tile), frame)
+        if job.state == DONE:
+            frame.open[job.stage] += 1
+        self._queue.push(job)
 
-    def _enqueue(self, key: JobKey, frame: _Frame) -> None:
-        if frame.suspicion.get((key[2], key[3]), 0) >= _ALONE:
-            heapq.heappush(self._suspects, (frame.order, key))
-        else:
-            heapq.heappush(self._pending[key[2]], (frame.order, key[2], key[3], key[:2]))
+
+def _all_jobs(frame: _FrameJobs) -> Iterable[TileJob]:
+    return (job for jobs in frame.jobs for job in jobs)
+
+
+def _missing(job: TileJob) -> Missing:
+    return Missing(job.stream, job.seq, job.stage, job.index, job.reason)

@@ -166,11 +166,14 @@ class Answer(Message):
     rows: bytes
 
 
+STALE = "stale"
+
+
 @dataclass(frozen=True, slots=True)
 class Finished(Message):
     """Worker to tiler: a credit comes back. `error` is "" when the job was answered.
 
-    "torn" means that the slot was overwritten meanwhile: the job counts as not run.
+    STALE means that the slot was overwritten meanwhile: the job counts as not run.
     """
 
     worker: str

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from actors.config.errors import Fault
-from actors.dataflow.dispatch import WorkerRule
+from actors.dataflow.job_queue import WorkerRule
 from actors.sources.contract import SourceInfo, SourceRequest
 from actors.system.control_block import Layout
 from actors.vision.heads.description import HeadDescription

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.config.schema import Stream, Topology
-from actors.dataflow.dispatch import WorkerRule
+from actors.dataflow.job_queue import WorkerRule
 from actors.dataflow.settings import (
     MERGER,
     RENDERER,
