@@ -1,9 +1,9 @@
-"""What is wrong with a topology, in words: one line a fault, with its dotted place and a remedy.
+"""Errors of a topology: one line each, with the dotted place, the problem and its remedy.
 
-Here are the words, and the sentences that pydantic's errors become for the person who wrote the
-topology; `toml_file` has those of its text, `file_faults` those of the files that it names. A place
-travels as a tuple of keys and indices (`Place`) until the end, where `dotted` writes it as `--set`
-takes it. Nothing here knows which tables a topology has.
+Also the sentences that pydantic's errors become; `toml_file` has those of the file's syntax,
+`file_errors` those of the files that it names. A place is a tuple of keys and indices (`Place`)
+until the end, where `dotted` writes it as `--set` takes it. Nothing here depends on which tables a
+topology has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 Place = tuple[str | int, ...]
-# A fault before it is written down; several may lie at the place () of the whole file.
+# A problem and its place; several may have the place () of the whole file.
 Finding = tuple[Place, str]
 
 _LONGEST_SHOWN = 200
@@ -28,7 +28,7 @@ _LONGEST_SHOWN = 200
 
 @dataclass(frozen=True)
 class Fault:
-    """One mistake. `place` is dotted, "" for the whole file; `problem` includes the remedy."""
+    """One error. `place` is dotted, "" for the whole file; `problem` includes the remedy."""
 
     place: str
     problem: str
@@ -53,7 +53,7 @@ def _printable(text: str) -> str:
 
 
 def dotted(place: Place) -> str:
-    """The place as one writes it in TOML: a.b.0, with quotes where a key needs them."""
+    """The place as written in TOML: a.b.0, with quotes where a key needs them."""
     return ".".join(
         part if re.fullmatch(r"[A-Za-z0-9_-]*", part) else show(part) for part in map(str, place)
     )
@@ -76,7 +76,7 @@ def show(value: object) -> str:
 
 
 def cut(text: str) -> str:
-    """At most so much of a text as somebody wants to read in a line."""
+    """The start of a text, at most as much as is readable in a line."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
@@ -120,11 +120,13 @@ def explain(
     error: ValidationError,
     data: Mapping[str, Any],
     fields: Callable[[Place], Mapping[str, FieldInfo]],
+    renamed: Mapping[Place, str],
 ) -> dict[Place, str]:
-    """What pydantic found in `data`, in plain words; `fields` gives the keys of a table.
+    """What pydantic found in `data`, in plain words.
 
-    A problem of "" marks a key that is absent because it was misspelt: that is one mistake, and
-    the misspelt key is where it is told.
+    `fields` gives the keys of a table, `renamed` the remedy for a key that had an older name. A
+    problem of "" marks a key that is absent because it was misspelt: the misspelt key is where
+    that is reported.
     """
     found: dict[Place, str] = {}
     for item in error.errors(include_url=False):
@@ -133,6 +135,9 @@ def explain(
         if item["type"] == "extra_forbidden":
             known = fields(parent)
             what, kinds = ("key", "keys here") if parent else ("table", "tables")
+            if place in renamed:
+                found[place] = f"unknown {what} {show(key)}; {renamed[place]}"
+                continue
             found[place] = unknown(f"unknown {what}", key, list(known), kinds)
             meant = nearest(key, known)
             if meant and meant not in at(data, parent):
@@ -148,7 +153,7 @@ def explain(
 def _must_be(place: Place, kind: str, context: Mapping[str, Any], value: object) -> str:
     start = max(i for i, part in enumerate(place) if isinstance(part, str))
     subject = ".".join(map(str, place[start:]))
-    hint = ""
+    hint = context.get("hint", "")
     if kind == "literal_error":
         wanted = context["expected"].replace("'", '"')
         meant = nearest(value, re.findall('"(.*?)"', wanted)) if isinstance(value, str) else None
@@ -157,7 +162,7 @@ def _must_be(place: Place, kind: str, context: Mapping[str, Any], value: object)
         bound, words = _BOUNDS[kind]
         wanted = f"{words} {context[bound]:g}"
     else:
-        # "plain" is the topology's own kind and brings its phrase; pydantic may add kinds.
+        # "plain" is the schema's own kind and brings its phrase; pydantic may add kinds.
         wanted = _TYPES.get(kind) or context.get("phrase", "of another kind")
         if kind in ("model_type", "dict_type"):
             name = ".NAME" if kind == "dict_type" or len(place) == 2 else ""

@@ -1,6 +1,6 @@
-"""What is checked of a topology against the world: what it reads, writes, and where it is heard.
+"""Checks of a topology against the machine: files that it reads and writes, its address.
 
-Each check is a function from a `Draft` to what it finds, as in `actors.config.checks`.
+Each check is a function from a `PartialConfig` to what it finds, as in `actors.config.checks`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SERVER_KEY = "server.key_secret"
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
 
 
-# What can be asked of a source, by kind; a drawn scene has no end, so it needs no loop.
-_ASKED = {
+# Which kinds of source a key is for; a drawn scene has no end, so it needs no loop.
+_KINDS_OF_KEY = {
     "size": ("camera", "synthetic"),
     "fps": ("camera", "synthetic"),
     "fourcc": ("camera",),
@@ -38,34 +38,38 @@ _ASKED = {
     "pace": ("file", "folder", "glob", "synthetic"),
     "loop": ("file", "folder", "glob"),
 }
-_CALLED = {"camera": "cameras", "synthetic": '"synthetic"', "file": "files"}
+_KIND_NAMES = {"camera": "cameras", "synthetic": '"synthetic"', "file": "files"}
 
 
-def check_sources(draft: PartialConfig) -> Iterator[Finding]:
-    """What a stream reads is there, and is asked only for what it can give."""
-    for name, stream in draft.tables.streams.items():
+def check_sources(config: PartialConfig) -> Iterator[Finding]:
+    """A stream's source exists, and has only keys that go with its kind."""
+    for name, stream in config.tables.streams.items():
         place = ("streams", name, "source")
-        if not draft.sound(*place):
+        if not config.sound(*place):
             continue
-        if problem := _source_problem(stream.source, draft.written[place]):
+        if problem := _source_problem(stream.source, config.written[place]):
             yield place, problem
-        for asked, kinds in _ASKED.items():
-            if asked in stream.model_fields_set and source_kind(stream.source) not in kinds:
-                given = " and ".join(_CALLED[kind] for kind in kinds if kind in _CALLED)
-                yield ("streams", name, asked), f"{asked} goes with {given} only; remove it"
+        for key, kinds in _KINDS_OF_KEY.items():
+            if key in stream.model_fields_set and source_kind(stream.source) not in kinds:
+                names = " and ".join(_KIND_NAMES[kind] for kind in kinds if kind in _KIND_NAMES)
+                yield ("streams", name, key), f"{key} goes with {names} only; remove it"
 
 
-def check_ground_truth(draft: PartialConfig) -> Iterator[Finding]:
-    """Only a drawn scene knows what is in it."""
-    streams = draft.tables.streams.values()
-    known = all(source_kind(stream.source) == "synthetic" for stream in streams)
-    if draft.tables.results.ground_truth and not known:
-        problem = 'only the source "synthetic" knows its ground truth; remove it'
+def check_ground_truth(config: PartialConfig) -> Iterator[Finding]:
+    """Only a drawn scene has a ground truth."""
+    streams = config.tables.streams.values()
+    drawn = all(source_kind(stream.source) == "synthetic" for stream in streams)
+    if config.tables.results.ground_truth and not drawn:
+        problem = 'only the source "synthetic" has a ground truth; remove it'
         yield ("results", "ground_truth"), problem
 
 
 def _source_problem(source: str, written: str) -> str | None:
     kind = source_kind(source)
+    if written.isdecimal() and not Path(source).exists():
+        return f"there is no file {show(written)}; for a camera write " + show(
+            f"/dev/video{written}"
+        )
     if kind == "file" or not written.strip():
         return file_problem(Path(source), written)
     if kind not in ("folder", "glob"):
@@ -84,22 +88,22 @@ def _source_problem(source: str, written: str) -> str | None:
     return f"no image ({kinds}) {verb} {show(written)}{looked_for}; correct the path"
 
 
-def check_rknn_models(draft: PartialConfig) -> Iterator[Finding]:
-    """What a converted model holds already."""
-    for name, model in draft.tables.models.items():
+def check_rknn_models(config: PartialConfig) -> Iterator[Finding]:
+    """Keys that a converted model has inside already."""
+    for name, model in config.tables.models.items():
         for key in ("mean", "std"):
             if model.runtime in ("rknn", "simulator") and key in model.model_fields_set:
-                problem = f"a .rknn has its own {key} inside; remove it here, convert with it"
+                problem = f"a .rknn has its {key} inside; remove it here and convert with it"
                 yield ("models", name, key), problem
 
 
-def check_models(draft: PartialConfig) -> Iterator[Finding]:
+def check_models(config: PartialConfig) -> Iterator[Finding]:
     """The file, and the keys that go with one runtime."""
-    for name, model in draft.tables.models.items():
-        if not draft.sound("models", name, "runtime"):
+    for name, model in config.tables.models.items():
+        if not config.sound("models", name, "runtime"):
             continue
         path: Place = ("models", name, "path")
-        written = draft.written.get(path, "")
+        written = config.written.get(path, "")
         if model.runtime == "instant":
             if model.path is not None:
                 yield path, 'runtime "instant" reads no file; remove path'
@@ -108,7 +112,7 @@ def check_models(draft: PartialConfig) -> Iterator[Finding]:
         elif model.runtime is None:
             yield (
                 path,
-                f"{show(written)} is no .onnx and no .rknn; say which runtime = ... reads it",
+                f"{show(written)} is neither a .onnx nor a .rknn; say which runtime = ... reads it",
             )
         elif problem := model_problem(model.path, written, model.runtime):
             yield path, problem
@@ -116,23 +120,23 @@ def check_models(draft: PartialConfig) -> Iterator[Finding]:
             problem = 'missing; runtime "emulated" needs the milliseconds that one inference takes'
             yield ("models", name, "latency_ms"), problem
         if model.runtime != "instant" and model.size is not None:
-            problem = 'size goes with runtime = "instant" only, a file knows its own; remove it'
+            problem = 'size goes with runtime = "instant" only, a file has its own; remove it'
             yield ("models", name, "size"), problem
 
 
-def check_labels(draft: PartialConfig) -> Iterator[Finding]:
-    """A file of class names has some."""
-    for name, model in draft.tables.models.items():
+def check_labels(config: PartialConfig) -> Iterator[Finding]:
+    """A file of class names has at least one."""
+    for name, model in config.tables.models.items():
         place = ("models", name, "labels")
         labels = model.labels
-        if isinstance(labels, Path) and (problem := labels_problem(labels, draft.written[place])):
+        if isinstance(labels, Path) and (problem := labels_problem(labels, config.written[place])):
             yield place, problem
 
 
-def check_address(draft: PartialConfig) -> Iterator[Finding]:
-    """Results can be bound, and reach no other machine unless the user says so."""
-    place, results = ("results", "bind"), draft.tables.results
-    bind, written = results.bind, draft.written.get(("results", "bind"), results.bind)
+def check_address(config: PartialConfig) -> Iterator[Finding]:
+    """Results can be bound, and reach other machines only where the user allows it."""
+    place, results = ("results", "bind"), config.tables.results
+    bind, written = results.bind, config.written.get(("results", "bind"), results.bind)
     tcp = re.fullmatch(r"tcp://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\*|[0-9]{1,5})", bind)
     if written.startswith("ipc://") and written != "ipc://":
         path = Path(bind[6:])
@@ -143,28 +147,28 @@ def check_address(draft: PartialConfig) -> Iterator[Finding]:
         elif problem := output_problem(path, written):
             yield place, problem
         elif path.exists() and not path.is_socket():
-            yield place, f"{show(written)} is a file already and no socket; give another path"
+            yield place, f"{show(written)} exists and is not a socket; give another path"
     elif not tcp or (tcp[2] != "*" and not 0 < int(tcp[2]) < 65536):
         yield (
             place,
             f"bind must be tcp://HOST:PORT, tcp://HOST:* or ipc://PATH, got {show(written)}",
         )
-    elif not (_is_loopback(tcp[1]) or results.insecure or results.curve) and draft.sound(
+    elif not (_is_loopback(tcp[1]) or results.insecure or results.curve) and config.sound(
         "results", "insecure"
     ):
         remedy = (
-            f"use tcp://127.0.0.1:{tcp[2]}, give keys with curve = KEYS (python -m "
-            "tools.make_keys), or allow it without with insecure = true"
+            f"use tcp://127.0.0.1:{tcp[2]}, give keys with curve = KEYS (tritile make_keys), or "
+            "allow it without keys with insecure = true"
         )
         yield place, f"other machines can reach {show(bind)}; {remedy}"
     keys = ("results", "curve")
-    if results.curve is not None and draft.sound(*keys):
-        written_keys = draft.written[keys]
+    if results.curve is not None and config.sound(*keys):
+        written_keys = config.written[keys]
         if not (results.curve / SERVER_KEY).is_file():
             yield (
                 keys,
-                f"there is no {SERVER_KEY} in {show(written_keys)}; make keys with: python -m "
-                "tools.make_keys FOLDER NAME, and give FOLDER/server",
+                f"there is no {SERVER_KEY} in {show(written_keys)}; make keys with: tritile "
+                "make_keys FOLDER NAME, and give FOLDER/server",
             )
 
 
@@ -175,10 +179,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def check_outputs(draft: PartialConfig) -> Iterator[Finding]:
+def check_outputs(config: PartialConfig) -> Iterator[Finding]:
     """Every output can be written, and is neither another output nor an input."""
-    tables = draft.tables
-    taken: dict[object, str] = {_identity(draft.file): "this topology"}
+    tables = config.tables
+    taken: dict[object, str] = {_identity(config.file): "this topology"}
     for name, stream in tables.streams.items():
         if source_kind(stream.source) == "file":
             taken[_identity(Path(stream.source))] = dotted(("streams", name, "source"))
@@ -189,15 +193,15 @@ def check_outputs(draft: PartialConfig) -> Iterator[Finding]:
     outputs: list[tuple[Place, Path, str]] = []
     place: Place = ("results", "jsonl")
     if tables.results.jsonl is not None:
-        outputs.append((place, tables.results.jsonl, draft.written[place]))
+        outputs.append((place, tables.results.jsonl, config.written[place]))
     place = ("render", "video")
     if (video := tables.render.video) is not None:
-        written = draft.written[place]
-        # What is wrong with the name that all streams' names are made of is told once.
+        written = config.written[place]
+        # A problem of the name that all streams' names are made of is reported once.
         if problem := output_problem(video, written, VIDEO_SUFFIXES):
             yield place, problem
         else:
-            with suppress(ValueError):  # a stream's name that no file can have is told elsewhere
+            with suppress(ValueError):  # a stream's name that no file can have: see check_names
                 for path in of_streams(video, list(tables.streams) or [""]).values():
                     outputs.append((place, path, str(Path(written).with_name(path.name))))
     for place, output, written in outputs:

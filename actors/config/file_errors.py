@@ -1,4 +1,4 @@
-"""What is wrong with a file that a user named, in words: why it cannot be read or written."""
+"""Why a file that a user named cannot be read or written, each in one sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_LABELS = 100_000
 
 
 def file_problem(path: Path, written: str) -> str | None:
-    """Why `path`, which the user wrote as `written`, is no readable file with something in it."""
+    """Why `path`, which the user wrote as `written`, is not a readable file with content."""
     name = show(written)
     if not written.strip():
         return "the path is empty; give the path of a file"
@@ -24,7 +24,7 @@ def file_problem(path: Path, written: str) -> str | None:
         if stat.S_ISDIR(status.st_mode):
             return f"{name} is a folder; give a file"
         if not stat.S_ISREG(status.st_mode):
-            return f"{name} is no ordinary file; give one"
+            return f"{name} is not an ordinary file; give one"
         with path.open("rb") as file:
             return None if file.read(1) else f"{name} is empty; give another file"
     except (FileNotFoundError, NotADirectoryError):
@@ -35,7 +35,7 @@ def file_problem(path: Path, written: str) -> str | None:
 
 
 def _name_problem(path: Path, name: str) -> str | None:
-    """Why a name is none that every library takes: OpenCV ends the process over such a one."""
+    """Why a name cannot be used with every library: OpenCV ends the process over such a name."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -54,7 +54,10 @@ def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> st
         return f"{name} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}"
     if str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
         # An actor's standard output is the log.
-        return f"{name} is another file in every process; give one (tools.subscribe --json prints)"
+        return (
+            f"{name} is another file in every process; give an ordinary file, or print the "
+            "records with: tritile subscribe --json"
+        )
     try:
         if not path.parent.is_dir():
             return f"{name} lies in a folder that does not exist ({path.parent}); make it first"
@@ -64,7 +67,7 @@ def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> st
         if stat.S_ISDIR(status.st_mode):
             return f"{name} is a folder; give a file in it"
         if stat.S_ISFIFO(status.st_mode):
-            return f"{name} is no ordinary file; give one"
+            return f"{name} is not an ordinary file; give one"
         writable = os.access(path, os.W_OK)
         return None if writable else f"{name} exists and cannot be written; give another file"
     except FileNotFoundError:
@@ -74,30 +77,30 @@ def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> st
 
 
 def model_problem(path: Path, written: str, runtime: str) -> str | None:
-    """Why the file is no model for the runtime; judged by its first bytes, cheaply."""
+    """Why the file is not a model for the runtime, judged by its first four bytes."""
     if problem := file_problem(path, written):
         return problem
     with path.open("rb") as file:
         start = file.read(4)
     name = show(written)
     if runtime in ("rknn", "simulator"):
-        return None if start == b"RKNN" else f"{name} is no .rknn file; convert the model again"
+        return None if start == b"RKNN" else f"{name} is not a .rknn file; convert the model again"
     if start == b"RKNN":
-        return f'{name} is an .rknn file and runtime "{runtime}" reads .onnx; give the .onnx'
+        return f'{name} is a .rknn file and runtime "{runtime}" reads .onnx; give the .onnx'
     # Protobuf: field 1 (ir_version) as a varint comes first in every .onnx.
-    return None if start[0] == 0x08 else f"{name} is no ONNX model; export the model again"
+    return None if start[0] == 0x08 else f"{name} is not an ONNX model; export the model again"
 
 
 def labels_problem(path: Path, written: str) -> str | None:
-    """Why the file is no list of class names, one a line."""
+    """Why the file is not a list of class names, one a line."""
     if problem := file_problem(path, written):
         return problem
     try:
         with path.open(encoding="utf-8-sig") as file:
             text = file.read(_LONGEST_LABELS)
     except UnicodeDecodeError:
-        return f"{show(written)} is no text file; give one with a class name a line"
-    return None if text.strip() else f"{show(written)} holds no name; write a class name a line"
+        return f"{show(written)} is not a text file; give one with a class name a line"
+    return None if text.strip() else f"{show(written)} has no class name; write one a line"
 
 
 def _sibling(path: Path) -> str:

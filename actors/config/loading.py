@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from actors.config.checks import run_checks
-from actors.config.errors import Fault, Place, TopologyError, at, dotted, explain, position, show
-from actors.config.packaged import model_file, packaged
+from actors.config.checks import run_checks, warnings
+from actors.config.errors import Fault, Place, TopologyError, at, dotted, explain, position
+from actors.config.packaged import labels_file, model_file, packaged
 from actors.config.partial import PartialConfig
-from actors.config.schema import Tables, Topology, fields
+from actors.config.schema import RENAMED, Tables, Topology, fields
 from actors.config.toml_file import apply_overrides, read_toml
 from actors.sources.classify import source_kind
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Topology:
-    """The topology of a file, with the overrides of `--set`; TopologyError with all its faults.
+    """The topology of a file, with the overrides of `--set`; TopologyError lists all its faults.
 
     Paths in the file are relative to its folder, those in overrides to the current one.
     """
@@ -43,7 +43,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Topology:
         findings += run_checks(PartialConfig(tables, data, written, problems, file))
         if not findings:
             values = {table: getattr(tables, table) for table in Tables.model_fields}
-            return Topology(**values, file=file, warnings=tuple(_warnings(tables)))
+            return Topology(**values, file=file, warnings=tuple(warnings(tables)))
     findings.sort(key=lambda finding: position(data, finding[0]))
     faults = (Fault(dotted(place), problem) for place, problem in findings)
     raise TopologyError(path.name or str(path), dict.fromkeys(faults))
@@ -86,6 +86,8 @@ def _absolute(place: Place, text: str, folder: Path) -> str | Path:
         return f"ipc://{_joined(folder, text[6:])}" if is_path else text
     if place[-1] == "path":
         return model_file(packaged(text) or _joined(folder, text)) if text.strip() else Path(text)
+    if place[-1] == "labels":
+        return labels_file(text, _joined(folder, text))
     if place[-1] != "source":
         return _joined(folder, text)
     if not text.strip() or source_kind(text) in ("network", "synthetic"):
@@ -99,7 +101,7 @@ def _absolute(place: Place, text: str, folder: Path) -> str | Path:
 def _joined(folder: Path, text: str) -> Path:
     try:
         return folder / Path(text).expanduser()
-    except (RuntimeError, ValueError):  # ~NAME, and there is nobody of that name
+    except (RuntimeError, ValueError):  # ~NAME, and there is no user of that name
         return folder / text
 
 
@@ -119,7 +121,7 @@ def _validate(data: Mapping[str, Any]) -> tuple[Tables, dict[Place, str]]:
         try:
             return Tables.model_validate(_without(data, problems)), problems
         except ValidationError as error:
-            problems |= explain(error, data, fields)
+            problems |= explain(error, data, fields, RENAMED)
 
 
 def _without(data: Mapping[str, Any], places: Iterable[Place]) -> dict[str, Any]:
@@ -140,14 +142,3 @@ def _without(data: Mapping[str, Any], places: Iterable[Place]) -> dict[str, Any]
 
 def _copied(value: Any) -> Any:
     return dict(value) if isinstance(value, dict) else value
-
-
-def _warnings(tables: Tables) -> Iterator[str]:
-    used = {stage.model for stage in tables.stages.values()}
-    for model in tables.models:
-        if model not in used:
-            yield f"{dotted(('models', model))}: no stage uses this model"
-    for name, worker in tables.workers.items():
-        for index, model in enumerate(worker.models):
-            if model not in used:
-                yield f"{dotted(('workers', name, 'models', index))}: no stage uses {show(model)}"

@@ -1,7 +1,7 @@
-"""What comes with the package: a topology, two trained models; and which file of a model to take.
+"""What comes with the package (a topology, models, label files), and which file of a model to take.
 
 A model's `path` may be without a suffix: then the .rknn file is taken on a Rockchip board and the
-.onnx file elsewhere, or the one that there is. `tritile:NAME` is a model of the package.
+.onnx file elsewhere, or the only one that exists. `tritile:NAME` is a model of the package.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from actors.runtimes.npu_status import on_board
 
 TOPOLOGY = Path(__file__).parents[1] / "demo" / "topology.toml"
 _MODELS = Path(__file__).parents[1] / "demo"
+_COCO = Path(__file__).with_name("coco.txt")
 _PREFIX = "tritile:"
 _SUFFIXES = (".rknn", ".onnx")
 
@@ -24,7 +25,7 @@ def packaged(text: str) -> Path | None:
 def model_file(path: Path) -> Path:
     """The file meant by a path that may be without a suffix; the path itself where there is none.
 
-    Where neither file is there, the one for this machine: it is the one to be missed.
+    Where neither file exists, the one for this machine: it is the one to be reported as missing.
     """
     if path.suffix.lower() in _SUFFIXES or path.exists():
         return path
@@ -32,3 +33,8 @@ def model_file(path: Path) -> Path:
     if not on_board():
         wanted.reverse()
     return next((file for file in wanted if file.exists()), wanted[0] if not path.suffix else path)
+
+
+def labels_file(written: str, path: Path) -> Path:
+    """The file of class names meant by `written`: "coco" is the package's where no such file is."""
+    return _COCO if written == "coco" and not path.exists() else path

@@ -1,4 +1,4 @@
-"""A topology on its way: what the checks look at."""
+"""A topology that is not validated yet: what the checks read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from actors.config.schema import Tables
 
 @dataclass(frozen=True)
 class PartialConfig:
-    """A topology on its way: what the checks look at.
+    """A topology that is not validated yet.
 
-    `tables` holds what is sound; a key at one of the places in `unsound` has a stand-in there.
+    `tables` holds what pydantic accepted; a key at one of the places in `unsound` has a stand-in.
     `data` is the file after the overrides, `written` the paths as the user wrote them.
     """
 
@@ -31,5 +31,5 @@ class PartialConfig:
         return list(entries) if isinstance(entries, dict) else []
 
     def sound(self, *place: str | int) -> bool:
-        """True where no fault is known at the place, above it or beneath it."""
+        """Whether pydantic found no problem at the place, above it or beneath it."""
         return not any(bad[: len(place)] == place[: len(bad)] for bad in self.unsound)

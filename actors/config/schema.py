@@ -108,6 +108,14 @@ FourCC = Annotated[
 Cpu = Annotated[int, Field(ge=0, le=1023)]
 
 
+def _source(value: Any) -> Any:
+    """Refuses the number that OpenCV takes for a camera."""
+    if type(value) is int and 0 <= value < 64:
+        hint = f'; a camera is given by its device, write "/dev/video{value}"'
+        raise PydanticCustomError("plain", "", {"phrase": "text in quotes", "hint": hint})
+    return value
+
+
 # ---- the tables
 
 
@@ -156,7 +164,7 @@ class Results(Table):
 class Stream(Table):
     """A source of frames."""
 
-    source: str = Field(
+    source: Annotated[str, BeforeValidator(_source)] = Field(
         description="video file, folder or glob of images, /dev/videoN, rtsp://... or http://..., "
         'or "synthetic"'
     )
@@ -322,6 +330,12 @@ class Topology(Tables):
 
     file: Path
     warnings: tuple[str, ...] = ()
+
+
+# Keys that had another name in an earlier version, and what to write instead.
+RENAMED: Mapping[Place, str] = {
+    ("merge", "cut_boxes"): 'write truncated = "suppress" (was "yield") or truncated = "keep"',
+}
 
 
 def fields(place: Place) -> Mapping[str, FieldInfo]:

@@ -1,9 +1,10 @@
-"""The topology's text: read, overridden by `--set`, and what is wrong with it in words."""
+"""Reads a topology's TOML, applies `--set` overrides, and explains syntax errors."""
 
 from __future__ import annotations
 
 import ast
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from actors.config.errors import Finding, Place, cut, dotted, show
 from actors.config.file_errors import file_problem
+from actors.sources.classify import has_image_name, source_kind
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +22,8 @@ else:
 
 def read_toml(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     """The file's content, or why there is none."""
+    if problem := not_a_topology(path):
+        return {}, [((), problem)]
     if problem := file_problem(path.absolute(), str(path)):
         return {}, [((), problem)]
     try:
@@ -36,10 +40,33 @@ def read_toml(path: Path) -> tuple[dict[str, Any], list[Finding]]:
         return {}, [_syntax_finding(str(error), text)]
 
 
+def not_a_topology(path: Path) -> str | None:
+    """Where `path` is a source or a model instead: the command that runs it. None for any other."""
+    # Path() has taken one of the two slashes of a URL.
+    source = re.sub("^([A-Za-z][A-Za-z0-9+.-]*):/+", r"\1://", str(path))
+    kind = source_kind(source)
+    what = {"camera": "this camera", "network": "this stream"}.get(kind)
+    try:
+        if kind == "folder" and any(map(has_image_name, path.iterdir())):
+            what = "the images of this folder"
+        elif kind == "file":
+            with path.open("rb") as file:
+                what = "this file" if b"\0" in file.read(4096) else None
+    except (OSError, ValueError):
+        return None
+    if what is None:
+        return None
+    keys = ["streams.cam0.source"]
+    if path.suffix.lower() in (".onnx", ".rknn"):
+        what, keys = "this model", ["models.large.path", "models.small.path"]
+    options = " ".join(f"--set {key}={shlex.quote(source)}" for key in keys)
+    return f"a topology is expected, a .toml file; to run {what}: launch topology.toml {options}"
+
+
 def apply_overrides(
     data: dict[str, Any], overrides: Sequence[str]
 ) -> tuple[list[Place], list[Finding]]:
-    """Put `--set` texts, "dotted.key=value", into `data`; the places that were set, and the faults.
+    """Put `--set` texts, "dotted.key=value", into `data`; the places that were set, and problems.
 
     A value is parsed as TOML, else taken as text. Tables that do not exist are made.
     """
@@ -69,7 +96,7 @@ def _toml_value(text: str) -> Any:
 
 
 def _put(data: dict[str, Any], place: Sequence[str], value: object) -> str | None:
-    """Set one value; why it cannot be set there, if so."""
+    """Set one value; why it cannot be set there, None where it was."""
     node: Any = data
     for depth, part in enumerate(place):
         index: Any = part
@@ -80,7 +107,7 @@ def _put(data: dict[str, Any], place: Sequence[str], value: object) -> str | Non
             index = int(part)
         elif not isinstance(node, dict):
             parent = dotted(tuple(place[:depth]))
-            return f"{parent} is {show(node)} and no table; set {parent} itself"
+            return f"{parent} is {show(node)} and not a table; set {parent} itself"
         if depth == len(place) - 1:
             node[index] = value
         else:

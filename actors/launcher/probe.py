@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import cv2
 
-from actors.config.errors import Fault
+from actors.config.errors import Fault, Place, dotted
 from actors.config.schema import Model, Topology
 from actors.dataflow.settings import Findings, ModelSettings
 from actors.runtimes.contract import ComputeError, ModelFile
@@ -27,6 +27,7 @@ from actors.system.fork_server import Spec
 from actors.vision.heads import HeadDescription, UnknownHeadError, convention, identify
 
 _Found = TypeVar("_Found")
+_COCO_CLASSES = 80
 
 
 def main(spec: Spec) -> int:
@@ -42,27 +43,27 @@ def look(topology: Topology) -> Findings:
     """Open every source and run every model once."""
     findings = Findings()
     for name, stream in topology.streams.items():
-        place = f"streams.{name}.source"
+        place = ("streams", name, "source")
         info = _try(findings, place, partial(inspect_source, stream.source, stream.ask))
         if info is not None:
             findings.sources[name] = info
-            findings.warnings += [f"{place}: {remark}" for remark in info.remarks]
+            findings.warnings += [f"{dotted(place)}: {remark}" for remark in info.remarks]
     for name in topology.models:
         describe = partial(_describe, name, topology, findings)
-        settings = _try(findings, f"models.{name}.path", describe)
+        settings = _try(findings, ("models", name, "path"), describe)
         if settings is not None:
             findings.models[name] = settings
     return findings
 
 
-def _try(findings: Findings, place: str, action: Callable[[], _Found]) -> _Found | None:
+def _try(findings: Findings, place: Place, action: Callable[[], _Found]) -> _Found | None:
     """What `action` gives, or None after noting why it failed."""
     try:
         return action()
     except (SourceError, ComputeError) as error:
-        findings.faults.append(Fault(place, str(error)))
+        findings.faults.append(Fault(dotted(place), str(error)))
     except UnknownHeadError as error:
-        findings.faults.append(Fault(place.replace(".path", ".head"), str(error)))
+        findings.faults.append(Fault(dotted((*place[:-1], "head")), str(error)))
     return None
 
 
@@ -75,14 +76,12 @@ def _describe(name: str, topology: Topology, findings: Findings) -> ModelSetting
     labels = _labels(model, file)
     head = _head(model, file, len(labels))
     if not labels:
-        findings.warnings.append(
-            f"models.{name}: no class names found, classes are numbered; give labels = FILE"
-        )
+        findings.warnings.append(_no_labels(name, head.classes))
         labels = tuple(str(index) for index in range(head.classes))
     elif len(labels) != head.classes:
         findings.faults.append(
             Fault(
-                f"models.{name}.labels",
+                dotted(("models", name, "labels")),
                 f"{len(labels)} class names for a model of {head.classes} classes; give one name "
                 "for each class",
             )
@@ -127,9 +126,17 @@ def _misplaced(name: str, file: ModelFile, topology: Topology) -> Iterator[Fault
         if name in worker.models and worker.core >= file.cores:
             have = "core 0 only" if file.cores == 1 else f"cores 0 to {file.cores - 1}"
             yield Fault(
-                f"workers.{worker_name}.core",
+                dotted(("workers", worker_name, "core")),
                 f"{file.chip}, for which models.{name} was made, has {have}; give one of them",
             )
+
+
+def _no_labels(name: str, classes: int) -> str:
+    """The warning about a model without class names, with what to write."""
+    remedy = "give labels = FILE, with one name a line"
+    if classes == _COCO_CLASSES:
+        remedy = 'if they are the 80 of COCO write labels = "coco", or else labels = FILE'
+    return f"models.{name}: no class names found, classes are numbered 0 to {classes - 1}; {remedy}"
 
 
 def _labels(model: Model, file: ModelFile) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ GOOD: dict[str, tuple[tuple[str, str], str, Any]] = {
     "crops": ((TILES, 'view = "crops"\nsource = "large"'), "stages.small.source", "large"),
     "condition": ((TILES, TILES + '\ncondition = "large"'), "stages.small.condition", "large"),
     "one-core-shared": (("core = 1", "core = 0"), "workers.npu1.core", 0),
-    "cpus": (("core = 1", "core = 1\ncpus = [4, 5]"), "workers.npu1.cpus", [4, 5]),
+    "cpus": (("core = 1", "core = 1\ncpus = [0]"), "workers.npu1.cpus", [0]),
     "windows-line-ends": (("\n", "\r\n"), "workers.npu1.core", 1),
     "byte-order-mark": (("[results]", "\ufeff[results]"), "workers.npu1.core", 1),
 }

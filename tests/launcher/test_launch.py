@@ -147,13 +147,28 @@ def test_model_whose_outputs_are_of_no_known_head(short_tmp: Path, scene_video: 
     assert "(1, 3)" in line
 
 
+def test_cpu_that_this_machine_lacks_ends_with_2(short_tmp: Path, scene_video: Path) -> None:
+    path = write(
+        short_tmp,
+        runs.stream(scene_video),
+        runs.instant(),
+        runs.stage("s", "frame"),
+        runs.table("workers.npu0", core=0, models=["m"], cpus=[0, 1000]),
+    )
+    done = launch(short_tmp, str(path), "--check")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    place = "topology.toml: workers.npu0.cpus.1: this machine has no CPU 1000, its CPUs are "
+    assert line.startswith(place)
+
+
 def test_worker_that_cannot_start_ends_the_run_with_1_and_why(
     short_tmp: Path, scene_video: Path
 ) -> None:
     path = write(
         short_tmp,
         runs.stream(scene_video),
-        runs.instant(),
+        runs.model(ROOT / "actors" / "demo" / "small.rknn"),
         runs.stage("s", "frame"),
         runs.table("workers.npu0", core=0, models=["m"], cpus=[1000]),
     )

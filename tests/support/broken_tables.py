@@ -71,6 +71,9 @@ KEYS = [
     case("strange-key", base(('method = "nms"', "x = 1")),
          'merge.x: unknown key "x"; the keys here are: method, metric, threshold, '
          "class_agnostic, truncated"),
+    case("key-of-an-earlier-version", base(('method = "nms"', 'cut_boxes = "yield"')),
+         'merge.cut_boxes: unknown key "cut_boxes"; write truncated = "suppress" (was "yield") '
+         'or truncated = "keep"'),
     case("misspelt-table",
          base(("[models.large]", "[model.large]"), ("[models.small]", "[model.small]")),
          'model: unknown table "model"; did you mean "models"?'),
@@ -115,6 +118,11 @@ TYPES = [
          'streams.cam0.loop: loop must be true or false, got "yes"'),
     case("number-for-text", small("model = 3"),
          "stages.small.model: model must be text in quotes, got 3"),
+    case("number-for-a-camera", stream("source = 0"),
+         'streams.cam0.source: source must be text in quotes, got 0; a camera is given by its '
+         'device, write "/dev/video0"'),
+    case("fraction-for-a-source", stream("source = 0.5"),
+         "streams.cam0.source: source must be text in quotes, got 0.5"),
     case("number-for-a-path", base(('video = "out.mp4"', "video = 1")),
          "render.video: video must be a path in quotes, got 1"),
     case("text-for-a-list", npu1('core = 1\nmodels = "small"'),
@@ -181,9 +189,9 @@ REFERENCES = [
          'stages.large.model: no worker holds the model "large"; add it to the models of a worker'),
     case("worker-without-models", base(('["large", "small"]', "[]")),
          "workers.npu0.models: the list is empty; name at least one model"),
-    case("model-listed-twice", npu1('core = 1\nmodels = ["small", "small"]\ncpus = [4, 5, 4]'),
+    case("model-listed-twice", npu1('core = 1\nmodels = ["small", "small"]\ncpus = [0, 0]'),
          'workers.npu1.models.1: "small" is listed twice; remove one',
-         "workers.npu1.cpus.2: 4 is listed twice; remove one"),
+         "workers.npu1.cpus.1: 0 is listed twice; remove one"),
     case("unknown-source-stage",
          small('model = "small"\nview = "crops"\nsource = "larg"\ncondition = "lrge"'),
          'stages.small.source: no stage named "larg"; did you mean "large"?',

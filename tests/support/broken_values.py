@@ -41,6 +41,8 @@ SOURCES = [
          "FOLDER/videos/street.mp4); correct the path"),
     case("video-empty", stream('source = "empty"'),
          'streams.cam0.source: "empty" is empty; give another file'),
+    case("camera-as-a-number-in-quotes", stream('source = "2"'),
+         'streams.cam0.source: there is no file "2"; for a camera write "/dev/video2"'),
     case("source-empty-text", stream('source = ""'),
          "streams.cam0.source: the path is empty; give the path of a file"),
     case("source-that-no-file-can-have", stream('source = "a\\u0000b"'),
@@ -59,7 +61,7 @@ SOURCES = [
          "streams.cam0.fourcc: fourcc goes with cameras only; remove it",
          "streams.cam0.loop: loop goes with files only; remove it"),
     case("truth-of-a-file", base(("[results]", "[results]\nground_truth = true")),
-         'results.ground_truth: only the source "synthetic" knows its ground truth; remove it'),
+         'results.ground_truth: only the source "synthetic" has a ground truth; remove it'),
     case("camera-played-like-a-file", stream('source = "/dev/video0"\npace = "realtime"'),
          'streams.cam0.pace: pace goes with files and "synthetic" only; remove it'),
     case("stream-played-like-a-file", stream('source = "rtsp://10.0.0.2/stream"\nloop = false'),
@@ -85,22 +87,22 @@ MODELS = [
     case("model-is-a-folder", large('path = "models"\nruntime = "onnx"'),
          'models.large.path: "models" is a folder; give a file'),
     case("model-is-no-file", large('path = "/dev/null"\nruntime = "onnx"'),
-         'models.large.path: "/dev/null" is no ordinary file; give one'),
+         'models.large.path: "/dev/null" is not an ordinary file; give one'),
     case("photo-as-a-model", large('path = "models/photo.onnx"'),
-         'models.large.path: "models/photo.onnx" is no ONNX model; export the model again'),
+         'models.large.path: "models/photo.onnx" is not an ONNX model; export the model again'),
     case("web-page-as-a-model",
          large('path = "models/page.onnx"\nruntime = "emulated"\nlatency_ms = 13.6'),
-         'models.large.path: "models/page.onnx" is no ONNX model; export the model again'),
+         'models.large.path: "models/page.onnx" is not an ONNX model; export the model again'),
     case("weights-of-another-kind", large('path = "models/weights.pt"'),
-         'models.large.path: "models/weights.pt" is no .onnx and no .rknn; say which runtime '
-         "= ... reads it"),
+         'models.large.path: "models/weights.pt" is neither a .onnx nor a .rknn; say which '
+         "runtime = ... reads it"),
     case("rknn-file-with-mean", large('path = "models/board.rknn"\nmean = 0\nstd = 255'),
-         "models.large.mean: a .rknn has its own mean inside; remove it here, convert with it",
-         "models.large.std: a .rknn has its own std inside; remove it here, convert with it"),
+         "models.large.mean: a .rknn has its mean inside; remove it here and convert with it",
+         "models.large.std: a .rknn has its std inside; remove it here and convert with it"),
     case("rknn-runtime-and-no-rknn-file", large('path = "models/renamed.rknn"\nruntime = "rknn"'),
-         'models.large.path: "models/renamed.rknn" is no .rknn file; convert the model again'),
+         'models.large.path: "models/renamed.rknn" is not a .rknn file; convert the model again'),
     case("rknn-named-onnx", large('path = "models/board.onnx"'),
-         'models.large.path: "models/board.onnx" is an .rknn file and runtime "onnx" reads '
+         'models.large.path: "models/board.onnx" is a .rknn file and runtime "onnx" reads '
          ".onnx; give the .onnx"),
     case("emulated-without-latency", large('path = "models/large.onnx"\nruntime = "emulated"'),
          'models.large.latency_ms: missing; runtime "emulated" needs the milliseconds that '
@@ -114,15 +116,15 @@ MODELS = [
     case("instant-with-a-file", large('path = "models/large.onnx"\nruntime = "instant"'),
          'models.large.path: runtime "instant" reads no file; remove path'),
     case("size-with-a-file", large('path = "models/large.onnx"\nsize = [640, 640]'),
-         'models.large.size: size goes with runtime = "instant" only, a file knows its own; '
+         'models.large.size: size goes with runtime = "instant" only, a file has its own; '
          "remove it"),
     case("labels-missing", large('path = "models/large.onnx"\nlabels = "models/name.txt"'),
          'models.large.labels: there is no "models/name.txt" (looked for '
          'FOLDER/models/name.txt); did you mean "names.txt"?'),
     case("labels-blank", large('path = "models/large.onnx"\nlabels = "models/blank.txt"'),
-         'models.large.labels: "models/blank.txt" holds no name; write a class name a line'),
+         'models.large.labels: "models/blank.txt" has no class name; write one a line'),
     case("labels-no-text", large('path = "models/large.onnx"\nlabels = "images/one.JPG"'),
-         'models.large.labels: "images/one.JPG" is no text file; give one with a class name a '
+         'models.large.labels: "images/one.JPG" is not a text file; give one with a class name a '
          "line"),
 ]
 
@@ -136,10 +138,10 @@ OUTPUTS = [
               ('bind = "tcp://127.0.0.1:*"', 'bind = "tcp://127.0.0.1:*"\njsonl = "out-cam0.mp4"')),
          'render.video: "out-cam0.mp4" is also results.jsonl; write to another file'),
     case("log-into-a-pipe", bind('tcp://127.0.0.1:*"\njsonl = "pipe'),
-         'results.jsonl: "pipe" is no ordinary file; give one'),
+         'results.jsonl: "pipe" is not an ordinary file; give one'),
     case("log-to-the-standard-output", bind('tcp://127.0.0.1:*"\njsonl = "/dev/stdout'),
-         'results.jsonl: "/dev/stdout" is another file in every process; give one '
-         "(tools.subscribe --json prints)"),
+         'results.jsonl: "/dev/stdout" is another file in every process; give an '
+         "ordinary file, or print the records with: tritile subscribe --json"),
     case("video-with-a-name-that-is-no-text", BASE,
          'render.video: the name "o\\udced.mp4" is not UTF-8 text; rename it',
          sets=("render.video=o\udced.mp4",)),
@@ -162,7 +164,7 @@ OUTPUTS = [
          base(('"tcp://127.0.0.1:*"', '"tcp://0.0.0.0:5570"\ninsecure = "yes"')),
          'results.insecure: insecure must be true or false, got "yes"'),
     case("socket-onto-a-file", bind("ipc://street.mp4"),
-         'results.bind: "ipc://street.mp4" is a file already and no socket; give another path'),
+         'results.bind: "ipc://street.mp4" exists and is not a socket; give another path'),
     case("socket-in-no-folder", bind("ipc:///nowhere/results"),
          'results.bind: "ipc:///nowhere/results" lies in a folder that does not exist '
          "(/nowhere); make it first"),
@@ -198,7 +200,7 @@ OVERRIDES = [
          "single dots",
          sets=("merge..method=nms",)),
     case("set-beneath-a-value", BASE,
-         'streams.cam0.source.x: streams.cam0.source is "street.mp4" and no table; set '
+         'streams.cam0.source.x: streams.cam0.source is "street.mp4" and not a table; set '
          "streams.cam0.source itself",
          sets=("streams.cam0.source.x=1",)),
     case("set-an-index-out-of-range", BASE,

@@ -115,8 +115,17 @@ KNOWN = (
     f"20x20, these are understood: {LAYOUTS}"
 )
 
+END_TO_END = (
+    "of a 640x640 model are detections after the model's own suppression (end to end); export it "
+    "without: nms=False, and for YOLO26 or YOLOv10 end2end=False"
+)
+
 REFUSED = [
-    ("after NMS", [(1, 300, 6)], (640, 640), {}, f"outputs (1, 300, 6) {KNOWN}"),
+    ("after NMS", [(1, 300, 6)], (640, 640), {}, f"outputs (1, 300, 6) {END_TO_END}"),
+    ("poses after NMS", [(1, 300, 57)], (640, 640), {}, f"outputs (1, 300, 57) {END_TO_END}"),
+    ("after NMS, as another head", [(1, 100, 6)], (640, 640), {"name": "yolox"},
+     f"outputs (1, 100, 6) {END_TO_END}"),
+    ("more rows than detections", [(1, 4000, 6)], (640, 640), {}, f"outputs (1, 4000, 6) {KNOWN}"),
     ("nothing", [], (640, 640), {}, f"outputs (none) {KNOWN}"),
     ("a batch", [(2, 84, 8400)], (640, 640), {}, f"outputs (2, 84, 8400) {KNOWN}"),
     ("a mask beside it", [(1, 116, 8400), (1, 32, 160, 160)], (640, 640), {},

@@ -44,6 +44,9 @@ _BGR_BYTE = ("bgr", 1.0)
 # Without labels, tensors that fit several heads are taken for the one with COCO's classes.
 _COCO = 80
 
+# Exporters keep 300 detections unless asked for more; a raw head has one row a cell, 8,400 at 640.
+_MOST_DETECTIONS = 1000
+
 
 @dataclass(frozen=True)
 class Head:
@@ -194,6 +197,11 @@ def _unknown(outputs: Outputs, heads: dict[str, Head]) -> str:
             f"{received} are not {' or '.join(heads)} but {_either(other)}: "
             "correct the head, or leave it out"
         )
+    if _is_end_to_end(outputs):
+        return (
+            f"{received} are detections after the model's own suppression (end to end); export it "
+            "without: nms=False, and for YOLO26 or YOLOv10 end2end=False"
+        )
     grids = ", ".join(f"{rows}x{columns}" for rows, columns in outputs.grids)
     sizes = {"cells": outputs.cells, "anchored": 3 * outputs.cells}
     known = "; ".join(f"{key}: {head.layout.format(**sizes)}" for key, head in heads.items())
@@ -201,6 +209,12 @@ def _unknown(outputs: Outputs, heads: dict[str, Head]) -> str:
         f"{received} are no known head; with its grids (rows x columns) of {grids}, "
         f"these are understood: {known}"
     )
+
+
+def _is_end_to_end(outputs: Outputs) -> bool:
+    """Whether each row is a detection (x1, y1, x2, y2, score, class, ...), as in (1, 300, 6)."""
+    rows, columns = outputs.single() or (0, 0)
+    return 6 <= columns < rows <= _MOST_DETECTIONS
 
 
 def _either(heads: list[HeadDescription]) -> str:
