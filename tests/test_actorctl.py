@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import psutil
 import pytest
 
 import actors
+from actors.launcher.status_report import ActorStatus, CoreStatus, RunStatus, StreamStatus
 from tests.support import runs
 from tools.run_harness import ROOT, Harness
 
@@ -78,6 +80,14 @@ def test_status_has_what_the_contract_says(harness: Harness) -> None:
     assert 0 < stream["latency_ms"]["p50"] <= stream["latency_ms"]["p99"]
     assert [core["core"] for core in status["cores"]] == [0, 1, 2]
     assert all(core["jobs"] > 0 for core in status["cores"])
+
+
+def test_the_keys_of_the_status_are_those_that_are_documented(harness: Harness) -> None:
+    status = harness.status()
+    assert status.keys() == get_type_hints(RunStatus).keys()
+    assert status["actors"][0].keys() == get_type_hints(ActorStatus).keys()
+    assert status["streams"][0].keys() == get_type_hints(StreamStatus).keys()
+    assert status["cores"][0].keys() == get_type_hints(CoreStatus).keys()
 
 
 def test_status_for_a_person(harness: Harness) -> None:
@@ -165,8 +175,11 @@ def test_malformed_requests_and_messages_are_counted_and_harmless(harness: Harne
             for push in inboxes:
                 push.send(junk)
                 push.send_multipart([junk, junk])
-        counted = lambda: {a["name"]: a["malformed"] for a in harness.status()["actors"]}  # noqa: E731
-        runs.wait_for(lambda: counted()["tiler"] >= 8 and counted()["merger"] >= 8)
+
+        def malformed(name: str) -> int:
+            return {a["name"]: int(a["malformed"]) for a in harness.status()["actors"]}[name]
+
+        runs.wait_for(lambda: malformed("tiler") >= 8 and malformed("merger") >= 8)
         control.send_multipart([b"", b"\x81\xa2do\xa4none"])
         assert control.poll(5000)
         assert b"no command named" in control.recv_multipart()[-1]

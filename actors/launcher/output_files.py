@@ -14,7 +14,7 @@ from actors.outputs.video_files import of_streams, parts, remove
 
 
 def existing(topology: Topology) -> Iterator[Fault]:
-    """A fault for each output that holds something already. The demo's are nobody's loss."""
+    """A fault for each output that holds something already; none for the demo's."""
     if topology.file.resolve() == TOPOLOGY.resolve():
         return
     log = topology.results.jsonl

@@ -283,7 +283,10 @@ def test_launch_says_which_version_runs_and_on_what(short_tmp: Path, scene_video
 def test_a_signal_while_it_starts_is_a_quiet_exit(
     number: signal.Signals, short_tmp: Path, scene_video: Path
 ) -> None:
-    """From the first line of the program on: at 15 moments that a start goes through."""
+    """From the first line of the program on: at 15 moments that a start goes through.
+
+    To the process group, as a terminal does with Ctrl-C.
+    """
     tables = (runs.stream(scene_video), runs.instant(), runs.stage("s", "frame"), runs.workers(1))
     path = write(short_tmp, *tables)
     # Says when Python has come to the program, which is then sent a signal.
@@ -298,11 +301,12 @@ def test_a_signal_while_it_starts_is_a_quiet_exit(
             env={**os.environ, "XDG_RUNTIME_DIR": str(short_tmp)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         assert process.stdout is not None
         process.stdout.read(1)
         time.sleep(0.002 + 0.06 * moment)
-        process.send_signal(number)
+        os.killpg(process.pid, number)
         said = process.communicate(timeout=30)[0].decode()
         assert process.returncode == 0, said
         assert "Traceback" not in said
