@@ -19,6 +19,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from actors.system.text import printable
+
 Place = tuple[str | int, ...]
 # A problem and its place; several may have the place () of the whole file.
 Finding = tuple[Place, str]
@@ -45,11 +47,7 @@ class TopologyError(Exception):
     def lines(self) -> list[str]:
         """One line a fault: `topology.toml: stages.small.model: no model named "smal"; ...`."""
         parts = [(self.file, fault.place, fault.problem) for fault in self.faults]
-        return [_printable(": ".join(filter(None, line))) for line in parts]
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return [printable(": ".join(filter(None, line))) for line in parts]
 
 
 def dotted(place: Place) -> str:

@@ -29,6 +29,7 @@ from actors.system.control_socket import SOCKET
 from actors.system.linux import now_ns
 from actors.system.run_directory import RunDirectory, live_runs
 from actors.system.supervisor import Supervisor
+from actors.system.text import printable
 
 _SAMPLE_NS = 1_000_000_000
 
@@ -59,7 +60,8 @@ def launch(
             found = output_files.existing(topology)
             _warn(topology, [f"{fault.place}: {fault.problem}" for fault in found])
         with suppress(BrokenPipeError):
-            os.write(1, ("\n".join(plan_lines(plan)) + "\n").encode(errors="backslashreplace"))
+            text = "".join(f"{printable(line)}\n" for line in plan_lines(plan))
+            os.write(1, text.encode(errors="backslashreplace"))
         return 0
 
 
@@ -88,7 +90,7 @@ def _plan(
 
 def _warn(topology: Topology, warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(f"{topology.file.name}: warning: {warning}", file=sys.stderr)
+        print(printable(f"{topology.file.name}: warning: {warning}"), file=sys.stderr)
 
 
 class _Run:
