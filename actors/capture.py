@@ -21,27 +21,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.dataflow.messages import Drain, End, Frame, Message
-from actors.dataflow.settings import MERGER, TILER, CaptureSettings
+from actors.dataflow.messages import CODEC, End, Frame
+from actors.dataflow.settings import MERGER, TILER, RunSettings
+from actors.dataflow.shared_records import FILLING, FREE, IN_FLIGHT, ControlBlock, SlotRecord
 from actors.sources.contract import Source, SourceError
 from actors.sources.live import LiveSource
 from actors.sources.opening import open_live, open_source
 from actors.sources.pace import Pace
 from actors.system.actor import Actor, ActorError
-from actors.system.control_block import FILLING, FREE, IN_FLIGHT, SlotRecord
+from actors.system.codec import Message
 from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
-from actors.system.memory import Pool
+from actors.system.memory import Pool, view
+from actors.system.messages import Drain
 
 _OPEN_SECONDS = 55.0
 # An image of 400 megapixels takes 4 s to decode on a PC, and a disk may have to wake up.
 _READ_NS = 20_000_000_000
 
 
-def main(spec: Spec) -> int:
+def main(spec: Spec[RunSettings]) -> int:
     """The process's entry."""
-    settings: CaptureSettings = spec.settings
-    return (LiveCapture if settings.live else FileCapture)(spec, settings).run()
+    live = spec.settings.streams[spec.name].info.live
+    return (LiveCapture if live else FileCapture)(spec).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,15 @@ class CapturedFrame:
     captured_real_ns: int
 
 
-class Capture(Actor):
+class Capture(Actor[RunSettings]):
     """One stream: its slots. Subclasses know the source."""
 
-    def __init__(self, spec: Spec, settings: CaptureSettings) -> None:
-        super().__init__(spec)
-        self.settings = settings
-        self.stream = self.control.streams[settings.stream]
-        self.slots = self.control.slots[settings.stream]
+    def __init__(self, spec: Spec[RunSettings]) -> None:
+        self.control = ControlBlock(spec.settings.layout, view(spec.fds["control"], write=True))
+        super().__init__(spec, CODEC, self.control.actors[spec.name])
+        self.mine = spec.settings.streams[spec.name]
+        self.stream = self.control.streams[spec.name]
+        self.slots = self.control.slots[spec.name]
         self.reading = False
 
     # ------------------------------------------------------------ a subclass's own
@@ -139,13 +142,13 @@ class Capture(Actor):
 
     def _tell_end(self) -> None:
         if self.stream.end_seq >= 0:
-            self.outbox.send(MERGER, End(self.settings.stream, self.stream.end_seq))
+            self.outbox.send(MERGER, End(self.name, self.stream.end_seq))
 
     # ------------------------------------------------------------ slots
 
     def begun(self) -> bool:
         """Whether frames are wanted already."""
-        return not self.settings.wait_for_subscriber or self.control.header.subscribed == 1
+        return not self.settings.results.wait_for_subscriber or self.control.run.subscribed == 1
 
     def free_slot(self) -> SlotRecord | None:
         return next((slot for slot in self.slots if slot.state == FREE), None)
@@ -157,7 +160,6 @@ class Capture(Actor):
     def begin(self, slot: SlotRecord) -> None:
         """Take a free slot to fill it."""
         slot.state = FILLING
-        slot.generation += 1
 
     def send(self, slot: SlotRecord, frame: CapturedFrame) -> None:
         """The slot is filled: send its frame on its way."""
@@ -194,12 +196,11 @@ class Capture(Actor):
         self.outbox.send(
             TILER,
             Frame(
-                self.settings.stream,
+                self.name,
                 slot.seq,
                 slot.previous,
                 slot.source_frame,
                 self.slots.index(slot),
-                slot.generation,
                 slot.width,
                 slot.height,
                 slot.captured_ns,
@@ -216,14 +217,14 @@ class FileCapture(Capture):
     _due: int | None = None
 
     def open_source(self) -> None:
-        settings = self.settings
-        if settings.pace == "realtime":
-            self.pace = Pace(settings.fps or 25.0)
+        mine = self.mine
+        if mine.pace == "realtime":
+            self.pace = Pace(mine.info.fps or 25.0)
         start = self.stream.last_source_frame + 1
         try:
             # Deep in a long video, the exact frame may have to be decoded up to.
             opening = partial(
-                open_source, settings.source, start=start, loop=settings.loop, ask=settings.ask
+                open_source, mine.source, start=start, loop=mine.loop, ask=mine.request
             )
             self.source = self.run_with_heartbeat(opening, _OPEN_SECONDS, "opening the source")
         except SourceError as error:
@@ -299,8 +300,8 @@ class LiveCapture(Capture):
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watch(self._wake)
         self.source = open_live(
-            self.settings.source,
-            self.settings.ask,
+            self.mine.source,
+            self.mine.request,
             len(self.pixels[0]),
             lambda: os.eventfd_write(self._wake, 1),
         )

@@ -16,6 +16,7 @@ moment to connect again.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -25,25 +26,29 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from actors.dataflow.messages import (
+    CODEC,
     Answer,
     Begin,
     Expect,
     Frame,
-    Message,
     Missing,
     Published,
     Result,
     Sent,
-    StreamSummary,
 )
-from actors.dataflow.published_record import Records, Rows
+from actors.dataflow.published_record import Records
 from actors.dataflow.reorder import ReadyFrame, ReorderBuffer
-from actors.dataflow.settings import COLUMNS, MERGER, RENDERER, TILER, MergerSettings
+from actors.dataflow.settings import MERGER, RENDERER, TILER, RunSettings
+from actors.dataflow.shared_records import ControlBlock
 from actors.outputs.result_log import ResultLog
 from actors.system import keys as curve
 from actors.system.actor import SUPERVISOR, Actor, ActorError
+from actors.system.codec import Message
 from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
+from actors.system.memory import view
+from actors.system.messages import Summary
+from actors.vision.detections import Detections
 from actors.vision.merging import merge_groups
 from actors.vision.truncation import suppress_truncated
 
@@ -64,24 +69,24 @@ _LATENCIES = 512
 _EVERY = 16
 
 
-def main(spec: Spec) -> int:
+def main(spec: Spec[RunSettings]) -> int:
     """The process's entry."""
-    return Merger(spec, spec.settings).run()
+    return Merger(spec).run()
 
 
-class Merger(Actor):
+class Merger(Actor[RunSettings]):
     """All streams."""
 
-    def __init__(self, spec: Spec, settings: MergerSettings) -> None:
-        super().__init__(spec)
-        self.settings = settings
-        self.stages = settings.stages
+    def __init__(self, spec: Spec[RunSettings]) -> None:
+        self.control = ControlBlock(spec.settings.layout, view(spec.fds["control"], write=True))
+        super().__init__(spec, CODEC, self.control.actors[spec.name])
+        self.stages = spec.settings.stages
         self._class_ids = self._table()
         self.streams = {name: Stream(self, name) for name in self.control.streams}
         self.results: zmq.Socket[bytes] = self.context.socket(zmq.XPUB)
         self.results_log: ResultLog | None = None
         self._guard: ThreadAuthenticator | None = None
-        self._awaited = self.control.header.subscriptions
+        self._awaited = self.control.run.subscriptions
         self._await_until_ns = now_ns() + _SUBSCRIBERS_NS
         self._subscriptions = 0
         # It writes to itself. All its sockets share ZeroMQ's one thread, which keeps their order.
@@ -89,7 +94,7 @@ class Merger(Actor):
 
     def _table(self) -> npt.NDArray[np.int64]:
         """The run's class id by (stage, the model's class id)."""
-        ids = [self.settings.class_ids[stage.model] for stage in self.stages]
+        ids = [self.settings.classes.ids[stage.model] for stage in self.stages]
         table = np.zeros((len(ids), max(map(len, ids))), np.int64)
         for stage, row in enumerate(ids):
             table[stage, : len(row)] = row
@@ -101,26 +106,27 @@ class Merger(Actor):
         self.results.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION)
         # Tell of every subscription, not only of the first to a topic: they are counted.
         self.results.set(zmq.XPUB_VERBOSER, 1)
-        self.results.set(zmq.IPV6, "[" in self.settings.bind)
-        if self.settings.curve is not None:
+        self.results.set(zmq.IPV6, "[" in self.settings.results.bind)
+        if self.settings.results.curve is not None:
             try:
-                self._guard = curve.serve(self.context, self.results, self.settings.curve)
+                self._guard = curve.serve(self.context, self.results, self.settings.results.curve)
             except curve.KeysError as error:
                 raise ActorError(f"{error}; change results.curve") from None
         try:
-            self.results.bind(self.settings.bind)
+            self.results.bind(self.settings.results.bind)
         except zmq.ZMQError as error:
             raise ActorError(
-                f"cannot publish results on {self.settings.bind}: {error.strerror}; change "
+                f"cannot publish results on {self.settings.results.bind}: {error.strerror}; change "
                 "results.bind or stop the program that uses it"
             ) from None
         self.watch(self.results)
-        if self.settings.jsonl is not None:
+        if self.settings.results.jsonl is not None:
             try:
-                self.results_log = ResultLog(self.settings.jsonl)
+                self.results_log = ResultLog(self.settings.results.jsonl)
             except OSError as error:
+                path = self.settings.results.jsonl
                 raise ActorError(
-                    f"cannot write {self.settings.jsonl}: {error.strerror}; change results.jsonl"
+                    f"cannot write {path}: {error.strerror}; change results.jsonl"
                 ) from None
 
     def close(self) -> None:
@@ -153,18 +159,20 @@ class Merger(Actor):
                 return
             if isinstance(message, Missing):
                 stream.reorder.missing(message.seq, message.stage, message.index, message.reason)
-            elif self._sensible(message):
-                rows = np.frombuffer(message.rows, np.float32).reshape(-1, COLUMNS)
-                stream.reorder.answer(message.seq, message.stage, message.index, rows)
+            elif (found := self._sensible(message)) is not None:
+                stream.reorder.answer(message.seq, message.stage, message.index, found)
 
-    def _sensible(self, answer: Answer) -> bool:
-        """Whether an answer is of a stage and of classes that there are, and its boxes finite."""
-        if len(answer.rows) % (4 * COLUMNS) or not 0 <= answer.stage < len(self.stages):
-            return False
-        rows = np.frombuffer(answer.rows, np.float32).reshape(-1, COLUMNS)
-        known = len(self.settings.models[self.stages[answer.stage].model].labels)
-        classes = rows[:, 5]
-        return bool(np.isfinite(rows).all() and np.all((classes >= 0) & (classes < known)))
+    def _sensible(self, answer: Answer) -> Detections | None:
+        """An answer's detections; None unless they are of a stage and of classes that exist."""
+        if not 0 <= answer.stage < len(self.stages):
+            return None
+        try:
+            found = Detections.from_bytes(answer.detections)
+        except ValueError:
+            return None
+        known = len(self.settings.model_of(answer.stage).labels)
+        sensible = (found.class_ids >= 0) & (found.class_ids < known)
+        return found if (sensible & (found.stages == answer.stage)).all() else None
 
     def on_up(self, name: str) -> None:
         if name == RENDERER:
@@ -190,15 +198,15 @@ class Merger(Actor):
             change = {b"\x01": 1, b"\x00": -1}.get(request[:1], 0)
             self.strange += change == 0
             self._subscriptions = max(0, self._subscriptions + change)
-        if self._subscriptions and not self.control.header.subscribed:
-            self.control.header.subscribed = 1
+        if self._subscriptions and not self.control.run.subscribed:
+            self.control.run.subscribed = 1
             for name in self.streams:
                 self.outbox.send(name, Begin())
         if self._await_until_ns:
             if self._subscriptions < self._awaited and now_ns() < self._await_until_ns:
                 return
             self._await_until_ns = 0
-        self.control.header.subscriptions = self._subscriptions
+        self.control.run.subscriptions = self._subscriptions
 
     # ------------------------------------------------------------ publishing
 
@@ -210,35 +218,30 @@ class Merger(Actor):
         try:
             self.results_log.write(record)
         except OSError as error:
-            path = self.settings.jsonl
+            path = self.settings.results.jsonl
             last = record.get("seq", self.control.streams[record["stream"]].published_seq)
             text = f"{path} is broken from frame {last} of {record['stream']} on: {error.strerror}"
             self.note("error", text, "broken_output")
             self.results_log = None
 
-    def merge(self, answers: dict[tuple[int, int], Rows]) -> tuple[Rows, npt.NDArray[np.int64]]:
-        """All tiles' rows as one list: rows (n, 6) by score, and the stage that found each."""
-        parts = [np.zeros((0, COLUMNS), np.float32)]
-        stages = [np.zeros(0, np.int64)]
-        for (stage, _), rows in answers.items():
-            parts.append(rows)
-            stages.append(np.full(len(rows), stage))
-        rows, of_stage = np.concatenate(parts), np.concatenate(stages)
-        classes = self._class_ids[of_stage, rows[:, 5].astype(np.int64)]
-        if self.settings.truncated == "suppress":
-            stay = suppress_truncated(rows[:, :4], classes, rows[:, 6] > 0)
-            rows, of_stage, classes = rows[stay], of_stage[stay], classes[stay]
-        boxes, scores, classes, chosen = merge_groups(
-            rows[:, :4],
-            rows[:, 4],
-            classes,
-            self.settings.method,
-            self.settings.metric,
-            self.settings.threshold,
-            self.settings.class_agnostic,
+    def merge(self, answers: dict[tuple[int, int], Detections]) -> Detections:
+        """All tiles' detections as one list with the run's class ids, best score first."""
+        found = Detections.concatenate(answers.values())
+        found = replace(found, class_ids=self._class_ids[found.stages, found.class_ids])
+        options = self.settings.merge
+        if options.truncated == "suppress":
+            found = found.take(suppress_truncated(found.boxes, found.class_ids, found.truncated))
+        boxes, scores, class_ids, chosen = merge_groups(
+            found.boxes,
+            found.scores,
+            found.class_ids,
+            method=options.method,
+            metric=options.metric,
+            threshold=options.threshold,
+            class_agnostic=options.class_agnostic,
         )
-        merged = np.column_stack([boxes, scores, classes]).astype(np.float32)
-        return merged, of_stage[chosen]
+        merged = found.take(chosen)
+        return replace(merged, boxes=boxes, scores=scores, class_ids=class_ids)
 
 
 class Stream:
@@ -249,12 +252,12 @@ class Stream:
         self.merger = merger
         self.record = merger.control.streams[name]
         self._records = Records(merger.settings, name)
-        rendered = merger.settings.renderer
+        rendered = merger.settings.render.wanted
         if not rendered:
             # A merger may have been killed when it had noted the one and not yet the other.
             self.record.finished_seq = self.record.published_seq
         cursor = self.record.finished_seq
-        self.reorder: ReorderBuffer[Frame, Rows] = ReorderBuffer(
+        self.reorder: ReorderBuffer[Frame, Detections] = ReorderBuffer(
             self.record.published_seq, cursor, len(merger.control.slots[name])
         )
         self.held: dict[int, Result] = {}
@@ -294,14 +297,14 @@ class Stream:
 
     # ------------------------------------------------------------ out
 
-    def _let_out(self, assembled: ReadyFrame[Frame, Rows]) -> None:
+    def _let_out(self, assembled: ReadyFrame[Frame, Detections]) -> None:
         """Publish a frame, or only hand it to the renderer again."""
-        rows, stages = self.merger.merge(assembled.answers)
-        result = Result(assembled.info, not assembled.missing, rows.tobytes())
+        found = self.merger.merge(assembled.answers)
+        result = Result(assembled.info, not assembled.missing, found.to_bytes())
         if not assembled.publish:
             self._let_go(result)
             return
-        self.merger.publish(f"det.{self.name}", self._records.frame(assembled, rows, stages))
+        self.merger.publish(f"det.{self.name}", self._records.frame(assembled, found))
         self.merger.outbox.send(MERGER, Sent(self.name, assembled.seq))
         self._unsettled = result
         self._sent_ns = now_ns()
@@ -339,7 +342,7 @@ class Stream:
     def _let_go(self, result: Result) -> None:
         """Hand a published frame on to the renderer, or else back to its capture."""
         merger, seq = self.merger, result.frame.seq
-        if merger.settings.renderer:
+        if merger.settings.render.wanted:
             self.held[seq] = result
             merger.outbox.send(RENDERER, result)
         else:
@@ -352,9 +355,8 @@ class Stream:
         now = now_ns()
         if now - self._told_ns >= _TELL_NS:
             self._told_ns = now
-            rows = np.frombuffer(result.rows, np.float32).reshape(-1, COLUMNS - 1)
-            summary = StreamSummary(self.name, self._records.summary(rows))
-            self.merger.outbox.send(SUPERVISOR, summary)
+            found = Detections.from_bytes(result.detections)
+            self.merger.outbox.send(SUPERVISOR, Summary(self.name, self._records.summary(found)))
 
     def _note_latency(self) -> None:
         if self.record.published % _EVERY == 0 or len(self._latencies_us) < _EVERY:

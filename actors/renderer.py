@@ -19,19 +19,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from actors.dataflow.messages import Message, Rendered, Result
-from actors.dataflow.settings import MERGER, RendererSettings
+from actors.dataflow.messages import CODEC, Rendered, Result
+from actors.dataflow.settings import MERGER, RunSettings
+from actors.dataflow.shared_records import ControlBlock, StreamRecord
 from actors.outputs.video import VideoFile
 from actors.system.actor import Actor
-from actors.system.control_block import StreamRecord
+from actors.system.codec import Message
 from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
-from actors.system.memory import Pool
+from actors.system.memory import Pool, view
+from actors.vision.detections import Detections
 from actors.vision.drawing import banner, draw
 from actors.vision.tiling import Size, Tile, plan
 
 _Found = TypeVar("_Found")
 _RATE_OVER = 30
+_IMAGES_PER_SECOND = 25.0
 # Joining the parts of a film copies it: a gigabyte takes half a minute on a slow card.
 _PATIENCE_S = 600.0
 
@@ -42,17 +45,17 @@ class RunWithHeartbeat(Protocol):
     def __call__(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found: ...
 
 
-def main(spec: Spec) -> int:
+def main(spec: Spec[RunSettings]) -> int:
     """The process's entry."""
-    return Renderer(spec, spec.settings).run()
+    return Renderer(spec).run()
 
 
-class Renderer(Actor):
+class Renderer(Actor[RunSettings]):
     """All streams."""
 
-    def __init__(self, spec: Spec, settings: RendererSettings) -> None:
-        super().__init__(spec)
-        self.settings = settings
+    def __init__(self, spec: Spec[RunSettings]) -> None:
+        self.control = ControlBlock(spec.settings.layout, view(spec.fds["control"], write=True))
+        super().__init__(spec, CODEC, self.control.actors[spec.name])
         self.films: dict[str, FrameWriter] = {}
 
     def open(self) -> None:
@@ -63,7 +66,9 @@ class Renderer(Actor):
             painter = Annotator(self.settings, pixels)
             record = self.control.streams[stream]
             film = FrameWriter(stream, record, painter, self.run_with_heartbeat)
-            film.open_file(self.settings.video[stream], self.settings.fps[stream])
+            mine = self.settings.streams[stream]
+            if mine.video is not None:
+                film.open_file(mine.video, mine.info.fps or _IMAGES_PER_SECOND)
             self.films[stream] = film
 
     def on_message(self, message: Message) -> None:
@@ -211,7 +216,7 @@ class FrameWriter:
 class Annotator:
     """Draws results into copies of one stream's frames."""
 
-    def __init__(self, settings: RendererSettings, pixels: Sequence[npt.NDArray[np.uint8]]) -> None:
+    def __init__(self, settings: RunSettings, pixels: Sequence[npt.NDArray[np.uint8]]) -> None:
         self._settings = settings
         self._pixels = pixels
         self._canvas = np.zeros((0, 0, 3), np.uint8)
@@ -224,17 +229,17 @@ class Annotator:
         if self._canvas.shape[:2] != (frame.height, frame.width):
             self._canvas = np.empty((frame.height, frame.width, 3), np.uint8)
         np.copyto(self._canvas, pixels.reshape(self._canvas.shape))
-        rows = np.frombuffer(result.rows, np.float32).reshape(-1, 6)
-        tiles = self._tiles((frame.width, frame.height)) if self._settings.tiles else ()
+        found = Detections.from_bytes(result.detections)
+        tiles = self._tiles((frame.width, frame.height)) if self._settings.render.tiles else ()
         draw(
             self._canvas,
-            rows[:, :4],
-            rows[:, 4],
-            rows[:, 5].astype(np.int64),
-            self._settings.labels,
+            found.boxes,
+            found.scores,
+            found.class_ids,
+            self._settings.classes.labels,
             tiles=tiles,
         )
-        banner(self._canvas, self._caption(result, len(rows)))
+        banner(self._canvas, self._caption(result, len(found)))
         return self._canvas
 
     def _caption(self, result: Result, objects: int) -> str:
@@ -246,9 +251,9 @@ class Annotator:
             parts.append(f"{(len(self._times) - 1) / seconds:.1f} frames/s")
         if not result.complete:
             parts.append("INCOMPLETE")
-        if any(model.emulated for model in self._settings.models.values()):
+        if self._settings.emulated:
             parts.append("emulated")
-        if any(model.simulated for model in self._settings.models.values()):
+        if self._settings.simulated:
             parts.append("simulated")
         return "  ".join(parts)
 

@@ -13,32 +13,38 @@ import cv2
 import numpy as np
 
 from actors.dataflow.dispatch import Action, Assign, Dispatch, DispatchError, FrameDone, Notice
-from actors.dataflow.messages import Down, Finished, Frame, Job, Message, Published
-from actors.dataflow.settings import MERGER, TilerSettings
+from actors.dataflow.job_queue import WorkerRule
+from actors.dataflow.messages import CODEC, Finished, Frame, Job, Published
+from actors.dataflow.settings import MERGER, RunSettings
+from actors.dataflow.shared_records import ControlBlock
 from actors.system.actor import Actor
+from actors.system.codec import Message
 from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
-from actors.system.memory import Pool
+from actors.system.memory import Pool, view
+from actors.system.messages import Down
 from actors.vision.cutting import Cutter
 
 
-def main(spec: Spec) -> int:
+def main(spec: Spec[RunSettings]) -> int:
     """The process's entry."""
-    return Tiler(spec, spec.settings).run()
+    return Tiler(spec).run()
 
 
-class Tiler(Actor):
+class Tiler(Actor[RunSettings]):
     """All streams."""
 
-    def __init__(self, spec: Spec, settings: TilerSettings) -> None:
-        super().__init__(spec)
+    def __init__(self, spec: Spec[RunSettings]) -> None:
+        settings = spec.settings
+        self.control = ControlBlock(settings.layout, view(spec.fds["control"], write=True))
+        super().__init__(spec, CODEC, self.control.actors[spec.name])
         self.workers = settings.workers
         self.models = [settings.models[stage.model] for stage in settings.stages]
         self.dispatch = Dispatch(
             stages=settings.stages,
             sizes=[model.size for model in self.models],
-            workers=settings.workers,
-            slots={stream: len(slots) for stream, slots in self.control.slots.items()},
+            workers={name: WorkerRule(w.stages, w.slots) for name, w in settings.workers.items()},
+            slots=settings.layout.streams,
             first_id=spec.incarnation << 32,
         )
         self.cutter = Cutter()
@@ -72,7 +78,9 @@ class Tiler(Actor):
                 if message.error:
                     self.log.debug("%s: %s", message.worker, message.error)
                 self._act(
-                    self.dispatch.finished(message.worker, message.id, message.error, message.rows)
+                    self.dispatch.finished(
+                        message.worker, message.id, message.error, message.detections
+                    )
                 )
             elif isinstance(message, Published):
                 self._act(self.dispatch.published(message.stream, message.seq))
@@ -121,6 +129,6 @@ class Tiler(Actor):
             height=frame.height,
             tiler=self.incarnation,
             merger=self.peers.incarnation(MERGER),
-            echo=self.dispatch.returns_rows(action.stage),
+            return_detections=self.dispatch.returns_detections(action.stage),
         )
         self.outbox.send(action.worker, job)

@@ -19,17 +19,20 @@ from contextlib import suppress
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from actors.dataflow.messages import STALE, Answer, Down, Finished, Job, Message
-from actors.dataflow.settings import COLUMNS, MERGER, TILER, ModelSettings, WorkerSettings
+from actors.dataflow.messages import CODEC, STALE, Answer, Finished, Job
+from actors.dataflow.settings import MERGER, TILER, ModelSettings, RunSettings
+from actors.dataflow.shared_records import ControlBlock
 from actors.runtimes.contract import ComputeError, Runtime, RuntimeSpec
 from actors.runtimes.registry import open_runtime
 from actors.system.actor import Actor, ActorError
+from actors.system.codec import Message
 from actors.system.fork_server import Spec
 from actors.system.hang_detector import HangDetector
 from actors.system.linux import now_ns
-from actors.system.memory import Pool
+from actors.system.memory import Pool, view
+from actors.system.messages import Down
+from actors.vision.detections import Detections
 from actors.vision.heads import Decoder, build
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Tile, to_frame
@@ -46,35 +49,34 @@ _RECENT = 16
 _LOAD_SECONDS = 55.0
 
 
-def main(spec: Spec) -> int:
+def main(spec: Spec[RunSettings]) -> int:
     """The process's entry."""
-    return Worker(spec, spec.settings).run()
+    return Worker(spec).run()
 
 
-class Worker(Actor):
+class Worker(Actor[RunSettings]):
     """One core."""
 
-    def __init__(self, spec: Spec, settings: WorkerSettings) -> None:
-        super().__init__(spec)
-        self.settings = settings
+    def __init__(self, spec: Spec[RunSettings]) -> None:
+        self.control = ControlBlock(spec.settings.layout, view(spec.fds["control"], write=True))
+        super().__init__(spec, CODEC, self.control.actors[spec.name])
+        self.mine = mine = spec.settings.workers[spec.name]
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.lock = threading.Lock()
         self.busy_until_ns = 0
-        self.recent_ns = {
-            name: deque[int](maxlen=_RECENT * settings.contexts) for name in settings.models
-        }
+        self.recent_ns = {name: deque[int](maxlen=_RECENT * mine.contexts) for name in mine.models}
         """How long the last runs of each model took."""
         self.has_computed = False
         self.said_computing = False
-        self.contexts = [Context(self, index) for index in range(settings.contexts)]
+        self.contexts = [Context(self, index) for index in range(mine.contexts)]
 
     def open(self) -> None:
-        if self.settings.cpus:
+        if self.mine.cpus:
             try:
-                os.sched_setaffinity(0, self.settings.cpus)
+                os.sched_setaffinity(0, self.mine.cpus)
             except OSError as error:
                 raise ActorError(
-                    f"cannot run on CPUs {list(self.settings.cpus)}: {error.strerror}; change "
+                    f"cannot run on CPUs {list(self.mine.cpus)}: {error.strerror}; change "
                     f"workers.{self.name}.cpus"
                 ) from None
         cv2.setNumThreads(1)
@@ -200,18 +202,19 @@ class Context(threading.Thread):
             self._outbox.close(500)
 
     def _load(self) -> None:
-        settings = self.worker.settings
-        for name, model in settings.models.items():
+        mine = self.worker.mine
+        for name in mine.models:
+            model = self.worker.settings.models[name]
             spec = RuntimeSpec(
                 kind=model.runtime,
                 path=model.path,
                 size=model.size,
                 mean=model.mean,
                 std=model.std,
-                threads=settings.threads,
+                threads=mine.threads,
                 latency_ms=model.latency_ms,
                 core_fd=self.worker.fds.get("core"),
-                core=settings.core,
+                core=mine.core,
             )
             try:
                 opened = _Model(model, open_runtime(spec))
@@ -228,7 +231,7 @@ class Context(threading.Thread):
         """Run one job, answer the merger, give the credit back to the tiler."""
         worker = self.worker
         worker.record.computing(self.index, job.id, now_ns())
-        rows: bytes = b""
+        detections = b""
         try:
             found = self._detect(job)
             error = ""
@@ -239,17 +242,17 @@ class Context(threading.Thread):
         if worker.control.tile_slots[job.slot].generation != job.generation:
             error = STALE
         elif found is not None:
-            rows = found.tobytes()
+            detections = found.to_bytes()
             worker.peers.wait_for(MERGER, job.merger, _PEER_SECONDS)
-            answer = Answer(job.stream, job.seq, job.stage, job.index, rows)
+            answer = Answer(job.stream, job.seq, job.stage, job.index, detections)
             if not self._outbox.send(MERGER, answer):
                 error = STALE
-        echo = rows if job.echo and not error else b""
+        returned = detections if job.return_detections and not error else b""
         worker.peers.wait_for(TILER, job.tiler, _PEER_SECONDS)
-        self._outbox.send(TILER, Finished(worker.name, job.id, error, echo))
+        self._outbox.send(TILER, Finished(worker.name, job.id, error, returned))
 
-    def _detect(self, job: Job) -> npt.NDArray[np.float32]:
-        """A tile's detections, float32 (n, COLUMNS)."""
+    def _detect(self, job: Job) -> Detections:
+        """A tile's detections, in frame pixels."""
         name = self.worker.settings.stages[job.stage].model
         model = self._models[name]
         self._running = name
@@ -267,8 +270,11 @@ class Context(threading.Thread):
             )
             rows = rows[kept]
         tile, frame = Tile.from_tuple(job.tile), (job.width, job.height)
-        found = np.empty((len(rows), COLUMNS), np.float32)
-        found[:, :4] = to_frame(rows[:, :4], tile, frame)
-        found[:, 4:6] = rows[:, 4:]
-        found[:, 6] = truncated_by_tile(found[:, :4], tile, frame)
-        return found
+        boxes = to_frame(rows[:, :4], tile, frame)
+        return Detections(
+            boxes=boxes,
+            scores=rows[:, 4],
+            class_ids=rows[:, 5].astype(np.int64),
+            stages=np.full(len(rows), job.stage),
+            truncated=truncated_by_tile(boxes, tile, frame),
+        )

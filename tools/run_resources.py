@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from actors.dataflow.shared_records import ControlBlock, Layout
 from actors.system import memory
-from actors.system.control_block import ControlBlock, Layout
 
 from .run_harness import Harness, pids
 

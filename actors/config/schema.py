@@ -311,6 +311,11 @@ class Render(Table):
     video: FilePath | None = key(None, "annotated video: .mp4, .mkv or .avi")
     tiles: bool = key(False, "draws the tiles too")
 
+    @property
+    def wanted(self) -> bool:
+        """Whether an output is asked for."""
+        return self.video is not None
+
 
 class Tables(Table):
     """The topology of a run: which frames, which models, what runs where."""

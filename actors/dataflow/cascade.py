@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from actors.dataflow.settings import COLUMNS, StageSettings
+from actors.dataflow.settings import StageSettings
+from actors.vision.detections import Detections
 from actors.vision.merging import nms_indices
 from actors.vision.tiling import Size, Tile, plan, plan_crops
 
@@ -46,17 +45,17 @@ class Cascade:
         return None
 
     def tiles(
-        self, stage: int, frame: Size, rows_of: Callable[[int], Sequence[bytes]]
+        self, stage: int, frame: Size, found_by: Callable[[int], Sequence[bytes]]
     ) -> tuple[Tile, ...]:
-        """The tiles of a stage that can start; `rows_of` has a stage's detections by tile."""
+        """The tiles of a stage that can start; `found_by` has a stage's detections by tile."""
         settings = self._stages[stage]
-        if settings.condition is not None and not any(rows_of(settings.condition)):
+        if settings.condition is not None and not any(found_by(settings.condition)):
             return ()
         if settings.source is None:
             return self._plan(stage, frame)
-        rows = np.frombuffer(b"".join(rows_of(settings.source)), np.float32).reshape(-1, COLUMNS)
-        kept = rows[nms_indices(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))]
-        return plan_crops(kept[:, :4], frame, self._sizes[stage], settings.max_crops)
+        found = Detections.from_bytes(b"".join(found_by(settings.source)))
+        kept = nms_indices(found.boxes, found.scores, found.class_ids)
+        return plan_crops(found.boxes[kept], frame, self._sizes[stage], settings.max_crops)
 
     def _plan(self, stage: int, frame: Size) -> tuple[Tile, ...]:
         """A camera has one size of frame, so this is planned once a run."""

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from actors.dataflow.cascade import UNKNOWN, Cascade
 from actors.dataflow.job_queue import HeldJob, JobQueue, WorkerRule
 from actors.dataflow.messages import STALE, Expect, Frame, Missing
-from actors.dataflow.settings import COLUMNS, StageSettings
+from actors.dataflow.settings import StageSettings
 from actors.dataflow.suspects import ERROR, blame
 from actors.dataflow.tile_job import DONE, FORGOTTEN, GIVEN_UP, PENDING, TileJob
+from actors.vision.detections import Detections
 from actors.vision.tiling import Size, Tile
 
 
@@ -173,21 +174,21 @@ class Dispatch:
             self._recoveries.append(_Recovery(name, now_ns, jobs))
         return actions
 
-    def finished(self, worker: str, id_: int, error: str, rows: bytes = b"") -> list[Action]:
+    def finished(self, worker: str, id_: int, error: str, detections: bytes = b"") -> list[Action]:
         """A worker ended a job: "" answered, STALE not run after all, else why it failed.
 
-        `rows` are the detections of a stage that others need. An id that the worker does not hold
+        `detections` are those of a stage that others need. An id that the worker does not hold
         (from before a restart) changes nothing.
         """
         self._check_worker(worker)
         job = self._queue.take_back(worker, id_)
         if job is None or job.state != id_:
             return []
-        if not error and len(rows) % (4 * COLUMNS):
+        if not error and not _readable(detections):
             error = "its detections cannot be read"
         if error:
             return self._run_again(job, worker, "" if error == STALE else ERROR, error)
-        job.state, job.answered_by, job.rows, job.suspicion = DONE, worker, rows, 0
+        job.state, job.answered_by, job.detections, job.suspicion = DONE, worker, detections, 0
         frame = self._frames[job.stream, job.seq]
         frame.open[job.stage] -= 1
         return self._expect(frame) if self._begin_stages(frame) else []
@@ -230,7 +231,7 @@ class Dispatch:
 
     # ------------------------------------------------------------ questions
 
-    def returns_rows(self, stage: int) -> bool:
+    def returns_detections(self, stage: int) -> bool:
         """Whether a stage's detections must come back with `finished`."""
         return stage in self._cascade.returning
 
@@ -281,7 +282,7 @@ class Dispatch:
         while (stage := self._cascade.next_stage(frame.open)) is not None:
             size = (frame.message.width, frame.message.height)
             tiles = self._cascade.tiles(
-                stage, size, lambda other: [job.rows for job in frame.jobs[other]]
+                stage, size, lambda other: [job.detections for job in frame.jobs[other]]
             )
             self._begin_stage(frame, stage, tiles)
             begun = True
@@ -339,3 +340,12 @@ def _all_jobs(frame: _FrameJobs) -> Iterable[TileJob]:
 
 def _missing(job: TileJob) -> Missing:
     return Missing(job.stream, job.seq, job.stage, job.index, job.reason)
+
+
+def _readable(detections: bytes) -> bool:
+    """Whether a worker's bytes are whole, finite detections."""
+    try:
+        Detections.from_bytes(detections)
+    except ValueError:
+        return False
+    return True

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from actors.dataflow.messages import Frame
 from actors.dataflow.reorder import ReadyFrame
-from actors.dataflow.settings import MergerSettings
+from actors.dataflow.settings import RunSettings
+from actors.vision.detections import Detections
 
 if TYPE_CHECKING:
     from actors.scene.world import World
 
-Rows = npt.NDArray[np.float32]
 _VERSION = 1
 # Classes that a glance names; more would not fit beside the rest of a terminal's line.
 _NAMED = 5
@@ -26,22 +22,18 @@ _NAMED = 5
 class Records:
     """One stream's. `published_ns` is when a record was made, right before it goes out."""
 
-    def __init__(self, settings: MergerSettings, stream: str) -> None:
+    def __init__(self, settings: RunSettings, stream: str) -> None:
         self._stages = [stage.name for stage in settings.stages]
-        self._labels = settings.labels
-        self._head = {"v": _VERSION, "run": settings.run, "stream": stream}
-        models = [settings.models[stage.model] for stage in settings.stages]
+        self._labels = settings.classes.labels
+        self._head = {"v": _VERSION, "run": settings.name, "stream": stream}
         # Marked only where it is so: what a reader does not know it ignores.
-        marks = {
-            "emulated": any(model.emulated for model in models),
-            "simulated": any(model.simulated for model in models),
-        }
+        marks = {"emulated": settings.emulated, "simulated": settings.simulated}
         self._marks = {mark: True for mark, holds in marks.items() if holds}
-        self._world = _world(settings.worlds, stream)
+        self._world = _world(settings, stream)
 
-    def summary(self, rows: Rows) -> str:
+    def summary(self, found: Detections) -> str:
         """How many there are of each class, the most frequent first, as in "3 person, 1 car"."""
-        counts = Counter(rows[:, 5].astype(int).tolist()).most_common()
+        counts = Counter(found.class_ids.tolist()).most_common()
         parts = [f"{count} {self._labels[kind]}" for kind, count in counts[:_NAMED]]
         rest = sum(count for _, count in counts[_NAMED:])
         return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "nothing"
@@ -50,10 +42,8 @@ class Records:
         """The stream is over after so many frames."""
         return {**self._head, "frames": frames}
 
-    def frame(
-        self, assembled: ReadyFrame[Frame, Rows], rows: Rows, stages: npt.NDArray[np.int64]
-    ) -> dict[str, Any]:
-        """A frame: rows (n, 6) as x1, y1, x2, y2 in its pixels, score, class, best first."""
+    def frame(self, assembled: ReadyFrame[Frame, Detections], found: Detections) -> dict[str, Any]:
+        """A frame and its merged detections, best score first."""
         frame = assembled.info
         record = {
             **self._head,
@@ -69,13 +59,19 @@ class Records:
             ],
             "detections": [
                 {
-                    "box": row[:4],
-                    "score": row[4],
-                    "class_id": int(row[5]),
-                    "label": self._labels[int(row[5])],
+                    "box": box,
+                    "score": score,
+                    "class_id": class_id,
+                    "label": self._labels[class_id],
                     "stage": self._stages[stage],
                 }
-                for row, stage in zip(rows.tolist(), stages.tolist(), strict=True)
+                for box, score, class_id, stage in zip(
+                    found.boxes.tolist(),
+                    found.scores.tolist(),
+                    found.class_ids.tolist(),
+                    found.stages.tolist(),
+                    strict=True,
+                )
             ],
         }
         record |= self._marks
@@ -84,14 +80,15 @@ class Records:
         return record
 
 
-def _world(worlds: Mapping[str, tuple[tuple[int, int], int]], stream: str) -> World | None:
+def _world(settings: RunSettings, stream: str) -> World | None:
     """The drawn scene that the stream shows, if its truth is wanted."""
-    if stream not in worlds:
+    if not settings.results.ground_truth:
         return None
     # Geometry without pixels; imported here because hardly any run needs it.
     from actors.scene.world import World
 
-    return World(*worlds[stream])
+    shown = settings.streams[stream]
+    return World((shown.info.width, shown.info.height), shown.request.seed or 0)
 
 
 def _ground_truth(world: World, number: int) -> list[dict[str, Any]]:

@@ -1,36 +1,50 @@
-"""What the plan tells each role: plain values, handed to the process when it is forked.
+"""The settings of a run: the topology with everything resolved, as frozen values.
 
-They stand here, apart from the roles, so that the plan can be made without importing what the roles
-need (OpenCV, a runtime).
+Every actor gets the same RunSettings when it is forked and picks its part by its own name. They
+stand apart from the roles, so that the supervisor makes them without importing what the roles need
+(OpenCV, a runtime).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from actors.config.errors import Fault
-from actors.dataflow.job_queue import WorkerRule
+from actors.config.schema import Merge, Render, Results
+from actors.dataflow.shared_records import Layout
 from actors.sources.contract import SourceInfo, SourceRequest
-from actors.system.control_block import Layout
 from actors.vision.heads.description import HeadDescription
-from actors.vision.merging import Method, Metric
 from actors.vision.tiling import Size, View
-
-COLUMNS = 7
-"""Of an answer's rows: x1, y1, x2, y2 in frame pixels, score, class, 1 if cut by a tile's edge."""
 
 TILER, MERGER, RENDERER = "tiler", "merger", "renderer"
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """A model, with everything about it found out or stated.
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """One stream.
 
-    `size` is its input (width, height) in pixels; `color` the order of the channels it wants and
-    `mean`, `std` what turns a pixel 0..255 into its input: (pixel - mean) / std.
+    `source`, `request`, `pace` and `loop` are as the user wrote them, `info` is what the source
+    turned out to be. `slots` is the number of its frame slots, `video` its annotated video.
+    """
+
+    source: str
+    request: SourceRequest
+    pace: Literal["fast", "realtime"]
+    loop: bool
+    info: SourceInfo
+    slots: int
+    video: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """A model, with everything about it stated or found in its file.
+
+    `size` is its input (width, height) in pixels; `color` the order of its input channels; `mean`
+    and `std` turn a pixel 0..255 into its input: (pixel - mean) / std. `conf` is the score from
+    which a detection counts, `iou` the overlap of NMS within a tile.
     """
 
     name: str
@@ -57,7 +71,7 @@ class ModelSettings:
         return self.runtime == "simulator"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageSettings:
     """A model with a view; `source` and `condition` are other stages by index."""
 
@@ -69,81 +83,72 @@ class StageSettings:
     max_crops: int
 
 
-@dataclass(frozen=True)
-class RoleSettings:
-    """What every actor gets."""
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """One worker: its core, the models it holds that a stage uses, and the tile slots it fills.
 
-    layout: Layout
+    `stages` are the indices of the stages that it can run; `slots` are its credits. `contexts` is
+    the number of runtime contexts, `threads` those of one ONNX context, `cpus` its affinity.
+    """
 
-
-@dataclass(frozen=True)
-class CaptureSettings(RoleSettings):
-    """`frame_limit` ends the stream after so many frames; `ask` is for a camera."""
-
-    stream: str
-    source: str
-    live: bool
-    ask: SourceRequest
-    pace: str
-    loop: bool
-    fps: float | None
-    frame_limit: int | None
-    wait_for_subscriber: bool
-    workers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class TilerSettings(RoleSettings):
-    models: Mapping[str, ModelSettings]
-    stages: tuple[StageSettings, ...]
-    workers: Mapping[str, WorkerRule]
-
-
-@dataclass(frozen=True)
-class WorkerSettings(RoleSettings):
-    models: Mapping[str, ModelSettings]
-    stages: tuple[StageSettings, ...]
     core: int
+    models: tuple[str, ...]
+    stages: frozenset[int]
     contexts: int
     threads: int
     cpus: tuple[int, ...]
+    slots: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class MergerSettings(RoleSettings):
-    run: str
-    bind: str
-    curve: Path | None
-    jsonl: Path | None
+@dataclass(frozen=True, kw_only=True)
+class ClassTable:
+    """The class names of a run, and by model the run's class id of each of the model's classes.
+
+    Models with a class name in common share its id, so that merging can match their boxes.
+    """
+
+    labels: tuple[str, ...]
+    ids: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Everything that the actors of one run need to be told. `results.bind` has its real port."""
+
+    name: str
+    layout: Layout
+    frame_limit: int | None
+    streams: Mapping[str, StreamSettings]
     models: Mapping[str, ModelSettings]
     stages: tuple[StageSettings, ...]
-    labels: tuple[str, ...]
-    class_ids: Mapping[str, tuple[int, ...]]
-    method: Method
-    metric: Metric
-    threshold: float
-    class_agnostic: bool
-    truncated: Literal["suppress", "keep"]
-    renderer: bool
-    worlds: Mapping[str, tuple[Size, int]]
-    """Size and seed of the drawn scenes whose ground truth goes into the records, by stream."""
+    workers: Mapping[str, WorkerSettings]
+    classes: ClassTable
+    results: Results
+    merge: Merge
+    render: Render
 
+    def model_of(self, stage: int) -> ModelSettings:
+        """The model that a stage runs."""
+        return self.models[self.stages[stage].model]
 
-@dataclass(frozen=True)
-class RendererSettings(RoleSettings):
-    video: Mapping[str, Path]
-    fps: Mapping[str, float]
-    labels: tuple[str, ...]
-    tiles: bool
-    models: Mapping[str, ModelSettings]
-    stages: tuple[StageSettings, ...]
+    @property
+    def used_models(self) -> Mapping[str, ModelSettings]:
+        """The models that a stage uses, in the order of the stages."""
+        return {stage.model: self.models[stage.model] for stage in self.stages}
 
+    @property
+    def emulated(self) -> bool:
+        """Whether a stage's model is a stand-in."""
+        return any(model.emulated for model in self.used_models.values())
 
-@dataclass
-class Findings:
-    """What the probe found out about sources and models, by their names, or why not."""
+    @property
+    def simulated(self) -> bool:
+        """Whether a stage's model runs in the vendor's simulator."""
+        return any(model.simulated for model in self.used_models.values())
 
-    sources: dict[str, SourceInfo] = field(default_factory=dict)
-    models: dict[str, ModelSettings] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    @property
+    def cores_label(self) -> str:
+        """What the cores are called wherever a number is shown."""
+        if self.simulated:
+            return "simulated cores"
+        return "emulated cores" if self.emulated else "cores"

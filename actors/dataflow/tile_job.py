@@ -30,7 +30,7 @@ class TileJob:
     """PENDING, DONE, GIVEN_UP, FORGOTTEN, or the id under which a worker holds it."""
     answered_by: str = ""
     """The worker whose answer made it DONE."""
-    rows: bytes = b""
+    detections: bytes = b""
     """What it found, where another stage depends on that."""
     suspicion: int = 0
     avoid: str = ""

@@ -7,12 +7,12 @@ import sys
 from contextlib import suppress
 
 from actors.config.schema import Topology
+from actors.launcher.plan import role_wanted
 from actors.launcher.signals import exit_on_signal
+from actors.processes import ROLES
 from actors.runtimes.registry import kinds
 from actors.system.fork_server import ForkServer, ForkServerError
 from actors.system.linux import adopt_orphans
-
-_ROLES = ("capture", "tiler", "worker", "merger")
 
 
 class RunForkServer:
@@ -25,9 +25,9 @@ class RunForkServer:
         self.log, write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.log, False)
         adopt_orphans()
-        wanted = {module for m in topology.models.values() for module in kinds()[m.runtime or ""]}
-        roles = [*_ROLES, "renderer"] if topology.render.video is not None else _ROLES
-        modules = ["actors.launcher.probe", *(f"actors.{role}" for role in roles), *sorted(wanted)]
+        runtimes = {module for m in topology.models.values() for module in kinds()[m.runtime or ""]}
+        roles = [role.module for role in ROLES.values() if role_wanted(role, topology)]
+        modules = ["actors.launcher.probe", *roles, *sorted(runtimes)]
         self.process = ForkServer(modules, write_end)
         exit_on_signal(self.process.process.pid)
         os.close(write_end)

@@ -6,25 +6,31 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from actors.config.errors import Fault, TopologyError
 from actors.config.loading import load
 from actors.config.schema import Topology
+from actors.dataflow.messages import CODEC
+from actors.dataflow.settings import RunSettings
+from actors.dataflow.shared_records import ControlBlock
 from actors.launcher import about, output_files
-from actors.launcher.allocation import allocate, raise_descriptor_limit
+from actors.launcher.actor_plans import actor_plans, fatal_reason
 from actors.launcher.binding import bindable, remove_socket_file
+from actors.launcher.descriptors import raise_descriptor_limit
 from actors.launcher.display import Display
 from actors.launcher.errors import LaunchError
 from actors.launcher.forking import RunForkServer
-from actors.launcher.plan import Plan, make
+from actors.launcher.frame_memory import allocate, memory_bytes
+from actors.launcher.plan import make
 from actors.launcher.probing import probe
 from actors.launcher.report import plan_lines
 from actors.launcher.signals import StopSignals
 from actors.launcher.status import Status
 from actors.launcher.summary import Summary
 from actors.system import memory
-from actors.system.control_block import ControlBlock
 from actors.system.control_socket import SOCKET
 from actors.system.linux import now_ns
 from actors.system.run_directory import RunDirectory, live_runs
@@ -53,22 +59,22 @@ def launch(
     topology = load(path, overrides)
     _warn(topology, topology.warnings)
     with RunForkServer(topology) as fork_server:
-        plan = _plan(topology, fork_server, frame_limit, guard=not (check or overwrite))
+        settings = _plan(topology, fork_server, frame_limit, guard=not (check or overwrite))
         if not check:
-            return _Run(plan, fork_server).run()
+            return _Run(topology, settings, fork_server).run()
         if not overwrite:
             found = output_files.existing(topology)
             _warn(topology, [f"{fault.place}: {fault.problem}" for fault in found])
         with suppress(BrokenPipeError):
-            text = "".join(f"{printable(line)}\n" for line in plan_lines(plan))
+            text = "".join(f"{printable(line)}\n" for line in plan_lines(settings))
             os.write(1, text.encode(errors="backslashreplace"))
         return 0
 
 
 def _plan(
     topology: Topology, fork_server: RunForkServer, frame_limit: int | None, *, guard: bool
-) -> Plan:
-    """The plan from what the sources and models are; TopologyError for what is wrong."""
+) -> RunSettings:
+    """The run's settings from what the sources and models are; TopologyError for what is wrong."""
     findings = probe(topology, fork_server.process)
     faults = list(findings.faults)
     # Of a run of this name that is up, RunDirectory tells: its address and outputs are in use.
@@ -94,45 +100,50 @@ def _warn(topology: Topology, warnings: Sequence[str]) -> None:
 
 
 class _Run:
-    """One run of a plan."""
+    """One run of a topology."""
 
-    def __init__(self, plan: Plan, fork_server: RunForkServer) -> None:
-        self._plan = plan
+    def __init__(
+        self, topology: Topology, settings: RunSettings, fork_server: RunForkServer
+    ) -> None:
+        self._topology = topology
+        self._settings = settings
         self._fork_server = fork_server
 
     def run(self) -> int:
         """Allocate, start and watch until the end; the exit code. LaunchError when it failed."""
-        memory.check_available(self._plan.memory_bytes, "the run's frame memory")
+        memory.check_available(memory_bytes(self._settings), "the run's frame memory")
         signals = StopSignals()
-        rundir = RunDirectory.acquire(self._plan.topology.run.name)
+        rundir = RunDirectory.acquire(self._settings.name)
         try:
             return self._start(rundir.path, signals)
         finally:
             rundir.release()
 
     def _start(self, rundir: Path, signals: StopSignals) -> int:
-        plan = self._plan
-        bind = bindable(plan.topology)
-        fds = allocate(plan)
-        control = ControlBlock(plan.layout, memory.view(fds["control"], write=True))
+        bind = bindable(self._topology)
+        results = self._settings.results.model_copy(update={"bind": bind})
+        run = replace(self._settings, results=results)
+        fds = allocate(run)
+        control = ControlBlock(run.layout, memory.view(fds["control"], write=True))
         control.initialise(now_ns())
-        status = Status(plan, control, bind)
+        status = Status(run, control)
         display = Display()
         supervisor = Supervisor(
-            plan.topology.run.name,
+            run.name,
             rundir,
             self._fork_server.process,
-            plan.actors(fds, bind),
-            control,
-            plan.fatal_reason,
+            actor_plans(run, fds),
+            control.actors,
+            CODEC,
+            partial(fatal_reason, run),
         )
         supervisor.status = lambda: dict(status.report(supervisor))
         supervisor.events.told = display.event
         started = f"{about.version()} on {about.machine()}"
         supervisor.events.add("supervisor", "info", "start", started)
-        display.line(f"launch: {started}, run {plan.topology.run.name!r}, results on {bind}")
+        display.line(f"launch: {started}, run {run.name!r}, results on {bind}")
         try:
-            output_files.clear(plan.topology)
+            output_files.clear(self._topology)
             self._watch(supervisor, signals, display, status)
         finally:
             supervisor.close()
@@ -141,7 +152,7 @@ class _Run:
             remove_socket_file(bind)
         if supervisor.failure is not None:
             raise LaunchError(supervisor.failure)
-        summary = Summary(plan, control, supervisor.events.of_kind("broken_output"))
+        summary = Summary(run, control, supervisor.events.of_kind("broken_output"))
         for line in summary.lines():
             display.line(f"launch: {line}")
         return summary.exit_code

@@ -18,7 +18,8 @@ import cv2
 
 from actors.config.errors import Fault, Place, dotted
 from actors.config.schema import Model, Topology
-from actors.dataflow.settings import Findings, ModelSettings
+from actors.dataflow.settings import ModelSettings
+from actors.launcher.findings import Findings
 from actors.runtimes.contract import ComputeError, ModelFile
 from actors.runtimes.registry import inspect
 from actors.sources.contract import SourceError
@@ -30,7 +31,7 @@ _Found = TypeVar("_Found")
 _COCO_CLASSES = 80
 
 
-def main(spec: Spec) -> int:
+def main(spec: Spec[Topology]) -> int:
     """The process's entry: look at everything, write the pickled Findings into fd "answer"."""
     cv2.setNumThreads(1)
     findings = look(spec.settings)

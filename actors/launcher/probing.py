@@ -9,8 +9,8 @@ import signal
 import time
 
 from actors.config.schema import Topology
-from actors.dataflow.settings import Findings
 from actors.launcher.errors import LaunchError
+from actors.launcher.findings import Findings
 from actors.system.children import describe_exit
 from actors.system.fork_server import ForkServer, Spec
 

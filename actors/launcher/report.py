@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from actors.dataflow.settings import StageSettings
-from actors.launcher.plan import Plan
+from actors.dataflow.settings import RunSettings, StageSettings
+from actors.launcher.frame_memory import memory_bytes
+from actors.launcher.rate_limit import frame_rate_limit, jobs_of
 from actors.sources.classify import shown
 from actors.system.text import plural
 from actors.vision import tiling
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(run: RunSettings) -> list[str]:
     """The plan for a person: tiles, jobs, who runs what, memory, the rate that is possible."""
-    lines = [f"run {plan.topology.run.name}"]
-    for name, info in plan.sources.items():
+    lines = [f"run {run.name}"]
+    for name, stream in run.streams.items():
+        info = stream.info
         frames = plural(info.frames, "frame") if info.frames is not None else "endless"
         rate = f", {info.fps:g} frames/s" if info.fps else ""
-        source = shown(plan.topology.streams[name].source)
+        source = shown(stream.source)
         lines.append(f"stream {name}: {source}, {info.width}x{info.height}, {frames}{rate}")
-        lines += [f"  stage {stage.name}: {_stage(plan, name, stage)}" for stage in plan.stages]
+        lines += [f"  stage {stage.name}: {_stage(run, name, stage)}" for stage in run.stages]
         lines.append(
-            f"  {plural(plan.jobs(name), 'job')} a frame, {plural(plan.slots[name], 'frame slot')}"
+            f"  {plural(jobs_of(run, name), 'job')} a frame, {plural(stream.slots, 'frame slot')}"
         )
-    for model in plan.models.values():
+    for model in run.models.values():
         note = " (EMULATED: a stand-in that takes a core's time)" if model.emulated else ""
         note = " (SIMULATED: the board's numbers at a PC's pace)" if model.simulated else note
         latency = f", {model.latency_ms:g} ms" if model.latency_ms is not None else ""
@@ -34,27 +36,27 @@ def plan_lines(plan: Plan) -> list[str]:
             f"input {model.color}, "
             f"std {model.std[0]:g}{latency}{note}"
         )
-    for worker in plan.workers:
-        stages = ", ".join(plan.stages[index].name for index in sorted(plan.can_run(worker)))
+    for name, worker in run.workers.items():
+        stages = ", ".join(run.stages[index].name for index in sorted(worker.stages))
         lines.append(
-            f"worker {worker.name}: core {worker.core}, {plural(worker.contexts, 'context')}, "
-            f"{plural(worker.slots, 'tile slot')}, stages {stages or 'none'}"
+            f"worker {name}: core {worker.core}, {plural(worker.contexts, 'context')}, "
+            f"{plural(len(worker.slots), 'tile slot')}, stages {stages or 'none'}"
         )
-    lines.append(f"memory: {plan.memory_bytes / 1e6:.0f} MB shared")
-    lines += _rates(plan)
+    lines.append(f"memory: {memory_bytes(run) / 1e6:.0f} MB shared")
+    lines += _rates(run)
     return lines
 
 
-def _stage(plan: Plan, stream: str, stage: StageSettings) -> str:
+def _stage(run: RunSettings, stream: str, stage: StageSettings) -> str:
     """One stage's view of one stream's frames."""
-    model = plan.models[stage.model]
+    model = run.models[stage.model]
     size = f"{model.size[0]}x{model.size[1]}"
-    waits = "" if stage.condition is None else f", if {plan.stages[stage.condition].name} finds any"
+    waits = "" if stage.condition is None else f", if {run.stages[stage.condition].name} finds any"
     if stage.source is not None:
-        found = plan.stages[stage.source].name
+        found = run.stages[stage.source].name
         crops = plural(stage.max_crops, "crop")
         return f"up to {crops} of {size} around what {found} finds{waits}"
-    info = plan.sources[stream]
+    info = run.streams[stream].info
     tiles = tiling.plan(stage.view, (info.width, info.height), model.size)
     if stage.view.kind == "frame":
         return f"the whole frame fitted into {size}, 1 tile{waits}"
@@ -74,17 +76,17 @@ def _overlap(starts: list[int], side: int) -> int:
     return max(0, side - max(gaps, default=side))
 
 
-def _rates(plan: Plan) -> Iterator[str]:
-    for name in plan.sources:
-        limit = plan.frame_rate_limit(name)
+def _rates(run: RunSettings) -> Iterator[str]:
+    for name in run.streams:
+        limit = frame_rate_limit(run, name)
         if limit is None:
             unknown = sorted(
-                {s.model for s in plan.stages if plan.models[s.model].latency_ms is None}
+                {s.model for s in run.stages if run.models[s.model].latency_ms is None}
             )
             yield (
                 f"frame rate of {name}: unknown; give latency_ms of {', '.join(unknown)} to have "
                 "it computed"
             )
         else:
-            alone = " alone" if len(plan.sources) > 1 else ""
+            alone = " alone" if len(run.streams) > 1 else ""
             yield f"frame rate of {name}{alone}: at most {limit:.1f} frames/s on these cores"

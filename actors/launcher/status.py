@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import actors
+from actors.dataflow.settings import RunSettings
+from actors.dataflow.shared_records import ControlBlock
 from actors.launcher.about import machine
 from actors.launcher.limits import Load, limiting_part
-from actors.launcher.plan import Plan
 from actors.launcher.rates import Rates, Sample
 from actors.launcher.status_report import ActorStatus, CoreStatus, RunStatus, StreamStatus
 from actors.runtimes.npu_status import Npu, look
 from actors.system import children as states
 from actors.system.children import Child
-from actors.system.control_block import ControlBlock
 from actors.system.linux import cpu_ns, machine_idle, now_ns, resident_bytes
 
 
@@ -36,18 +36,17 @@ class Supervised(Protocol):
 class Status:
     """One run's. `report` is of the moment, its rates of the last samples."""
 
-    def __init__(self, plan: Plan, control: ControlBlock, bind: str) -> None:
-        self._plan = plan
+    def __init__(self, run: RunSettings, control: ControlBlock) -> None:
+        self._run = run
         self._control = control
-        self._bind = bind
         self._version, self._machine = actors.__version__, machine()
-        self._workers = {worker.name: worker for worker in plan.workers}
+        self._workers = run.workers
         self._rates = Rates()
         self._npu: Npu | None = None
 
     def sample(self, run: Supervised) -> None:
         """Read the counters once. To be called about once a second."""
-        if any(model.runtime == "rknn" for model in self._plan.models.values()):
+        if any(model.runtime == "rknn" for model in self._run.models.values()):
             self._npu = look()
         busy = {}
         for name, child in run.children.items():
@@ -68,14 +67,14 @@ class Status:
     def report(self, run: Supervised) -> RunStatus:
         """The whole status."""
         return {
-            "run": self._plan.topology.run.name,
+            "run": self._run.name,
             "version": self._version,
             "machine": self._machine,
-            "uptime_s": round((now_ns() - self._control.header.started_ns) / 1e9, 1),
-            "results": self._bind,
+            "uptime_s": round((now_ns() - self._control.run.started_ns) / 1e9, 1),
+            "results": self._run.results.bind,
             "degraded": any(child.state == states.FAILED for child in run.children.values()),
-            "emulated": self._plan.emulated,
-            "simulated": self._plan.simulated,
+            "emulated": self._run.emulated,
+            "simulated": self._run.simulated,
             "malformed": run.malformed,
             "limited_by": self._limited_by(run.children),
             "actors": [self._actor(child) for child in run.children.values()],
@@ -122,7 +121,7 @@ class Status:
 
     def _stream(self, name: str, summaries: Mapping[str, str]) -> StreamStatus:
         stream = self._control.streams[name]
-        live = self._plan.sources[name].live
+        live = self._run.streams[name].info.live
         fps = self._rates.fps(name)
         frames = self._frames(name)
         # Of a source that comes to its end by itself; a limit on a camera is as good.
@@ -133,7 +132,7 @@ class Status:
             "published": stream.published,
             "frames": frames,
             "remaining_s": round(left / fps, 1) if left is not None and fps else None,
-            "rendered": stream.rendered if self._plan.rendering else None,
+            "rendered": stream.rendered if self._run.render.wanted else None,
             "in_flight": self._control.in_flight(name),
             "fps": round(fps, 2),
             "dropped": {
@@ -157,8 +156,8 @@ class Status:
         stream = self._control.streams[name]
         if stream.end_seq >= 0:
             return stream.captured
-        known = [self._plan.frame_limit, self._plan.sources[name].frames]
-        if self._plan.topology.streams[name].loop:
+        known = [self._run.frame_limit, self._run.streams[name].info.frames]
+        if self._run.streams[name].loop:
             known = known[:1]
         return min((count for count in known if count is not None), default=None)
 
@@ -171,7 +170,7 @@ class Status:
         return limiting_part(
             Load(
                 cores={core["core"]: core["busy"] for core in self._cores()},
-                cores_are=self._plan.cores_are,
+                cores_are=self._run.cores_label,
                 npu_slowed=None if self._npu is None else self._npu.slowed(),
                 processes={name: self._busy(name) for name in others},
                 roles={name: child.plan.role for name, child in others.items()},
@@ -183,6 +182,6 @@ class Status:
 
     def _keeps_pace(self, name: str) -> bool:
         """Whether a stream comes at its source's own rate, with nothing of it dropped lately."""
-        if self._plan.sources[name].live:
+        if self._run.streams[name].info.live:
             return self._rates.dropped(name) == 0
-        return self._plan.topology.streams[name].pace == "realtime"
+        return self._run.streams[name].pace == "realtime"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.launcher.plan import Plan
+from actors.dataflow.settings import RunSettings
+from actors.dataflow.shared_records import IN_FLIGHT, ControlBlock, StreamRecord
 from actors.outputs.video_files import joined, parts
-from actors.system.control_block import IN_FLIGHT, ControlBlock, StreamRecord
 from actors.system.linux import now_ns
 from actors.system.text import plural
 
@@ -15,9 +15,9 @@ from actors.system.text import plural
 class Summary:
     """What a run did, when it is over, and its exit code."""
 
-    def __init__(self, plan: Plan, control: ControlBlock, broken: Sequence[str]) -> None:
+    def __init__(self, run: RunSettings, control: ControlBlock, broken: Sequence[str]) -> None:
         """`broken` says of each output that could not be written to its end why not."""
-        self._plan = plan
+        self._run = run
         self._control = control
         self._broken = broken
 
@@ -28,21 +28,22 @@ class Summary:
 
     def lines(self) -> list[str]:
         """One line a stream and an output; what is incomplete comes last, with its reason."""
-        seconds = (now_ns() - self._control.header.started_ns) / 1e9
+        seconds = (now_ns() - self._control.run.started_ns) / 1e9
         lines = []
         for name, stream in self._control.streams.items():
             lines.append(
                 f"{name}: {plural(stream.published, 'frame')} in {seconds:.1f} s "
                 f"({stream.published / seconds:.1f} frames/s), {self._losses(name)}"
             )
-            if name in self._plan.videos() and stream.published:
-                lines.append(f"{name}: drawn into {video_files(self._plan.videos()[name], stream)}")
-        log = self._plan.topology.results.jsonl
+            video = self._run.streams[name].video
+            if video is not None and stream.published:
+                lines.append(f"{name}: drawn into {video_files(video, stream)}")
+        log = self._run.results.jsonl
         if log is not None:
             lines.append(f"records in {log}")
-        if self._plan.emulated:
+        if self._run.emulated:
             lines.append("the cores were emulated: rates and detections are not a real NPU's")
-        if self._plan.simulated:
+        if self._run.simulated:
             lines.append("the cores were simulated: detections are the board's, rates are not")
         return lines + [f"error: {text}" for text in self._broken]
 

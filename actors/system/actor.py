@@ -14,17 +14,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import zmq
 
-from actors.dataflow.messages import Down, Message, Note, Ready, Stop, Up
-from actors.system import memory
 from actors.system.children import ENDED_CODE
-from actors.system.control_block import ControlBlock
+from actors.system.codec import Codec, Message
 from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
-from actors.system.mailbox import Inbox, Outbox, Peers
+from actors.system.mailbox import Inbox, Outbox, Peers, Transport
+from actors.system.messages import Down, Note, Ready, Stop, Up
+from actors.system.shared_records import ActorRecord
 
 SUPERVISOR = "supervisor"
 
@@ -36,6 +36,7 @@ _LINGER_MS = 500
 
 _BEAT_SECONDS = 0.2
 _Found = TypeVar("_Found")
+_Settings = TypeVar("_Settings")
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -50,29 +51,26 @@ class ActorError(Exception):
     """An actor cannot go on; one sentence with the remedy. Ends the process with exit code 1."""
 
 
-class Actor:
+class Actor(Generic[_Settings]):
     """Base of the roles. `run()` is the process's life and returns its exit code."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec[_Settings], codec: Codec, record: ActorRecord) -> None:
+        """`codec` knows the run's messages, `record` is the actor's own in shared memory."""
         self.name = spec.name
         self.log = logging.getLogger(spec.name)
         self.incarnation = spec.incarnation
-        self._token = spec.token
+        self.settings = spec.settings
         self.fds = spec.fds
-        self.rundir = Path(spec.rundir)
         self.stopping = False
         self.ended = False
         self.strange = 0
         """Messages on the role's other sockets that made no sense."""
-        self.control = ControlBlock(
-            spec.settings.layout,
-            memory.view(spec.fds["control"], write=True),
-        )
-        self.record = self.control.actors[spec.name]
+        self.record = record
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.peers = Peers()
         self.peers.up(SUPERVISOR, 1)
-        self.inbox = Inbox(self.context, self.rundir, spec.name, spec.token, spec.incarnation)
+        self._transport = Transport(self.context, Path(spec.rundir), codec, spec.token)
+        self.inbox = Inbox(self._transport, spec.name, spec.incarnation)
         self.outbox = self.new_outbox()
         self._malformed_before = self.record.malformed
         self._unsent_before = self.record.unsent
@@ -114,7 +112,7 @@ class Actor:
 
     def new_outbox(self) -> Outbox:
         """An outbox for the calling thread."""
-        return Outbox(self.context, self.rundir, self.peers, self._token)
+        return Outbox(self._transport, self.peers)
 
     def watch(self, socket: zmq.Socket[bytes] | int) -> None:
         """Have a turn begin when something comes in on another socket, or on a descriptor."""

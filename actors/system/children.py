@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
 from actors.system.hang_detector import HangDetector
 
@@ -32,14 +32,17 @@ _FIRST_DELAY_NS, _LONGEST_DELAY_NS = 100_000_000, 800_000_000
 _EXCUSES = 20
 
 
-@dataclass(frozen=True)
-class ActorPlan:
+_Settings_co = TypeVar("_Settings_co", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorPlan(Generic[_Settings_co]):
     """An actor to be run. `fds` are descriptors of the supervisor's that it gets, by name."""
 
     name: str
     role: str
     entry: str
-    settings: Any
+    settings: _Settings_co
     fds: Mapping[str, int]
     ends: bool = False
     """Whether it comes to an end of its own; when all such have, the run is over."""
@@ -84,7 +87,7 @@ class RestartPolicy:
 class Child:
     """The state of one actor; the supervisor changes it."""
 
-    plan: ActorPlan
+    plan: ActorPlan[object]
     state: str = BACKOFF
     pid: int = 0
     pidfd: int = -1

@@ -33,7 +33,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from setproctitle import setproctitle
 
@@ -61,12 +61,15 @@ _ENVIRONMENT = {
 }
 
 
+_Settings_co = TypeVar("_Settings_co", covariant=True)
+
+
 class ForkServerError(Exception):
     """The fork server cannot start or fork; the message says why."""
 
 
-@dataclass(frozen=True)
-class Spec:
+@dataclass(frozen=True, kw_only=True)
+class Spec(Generic[_Settings_co]):
     """What one actor process needs to know.
 
     `entry` is "module:function", called with this Spec; it returns the exit code. `fds` names
@@ -79,7 +82,7 @@ class Spec:
     run: str
     incarnation: int
     rundir: str
-    settings: Any
+    settings: _Settings_co
     fds: Mapping[str, int]
     token: bytes = b""
     """What the run's messages begin with, see `mailbox`."""
@@ -125,7 +128,7 @@ class ForkServer:
             raise ForkServerError(str(answer["error"]))
         self._ready = True
 
-    def fork(self, spec: Spec) -> int:
+    def fork(self, spec: Spec[object]) -> int:
         """Fork an actor; its pid, a child of the calling process.
 
         `spec.fds` are descriptors here; the actor's Spec has its own numbers for them.
@@ -210,7 +213,7 @@ def main() -> None:
         content, *fds = received
         with os.fdopen(content, "rb") as file:
             file.seek(0)
-            spec: Spec = pickle.load(file)
+            spec: Spec[object] = pickle.load(file)
         spec = replace(spec, fds=dict(zip(spec.fds, fds, strict=True)))
         pid = _fork_twice(spec, channel, supervisor)
         for fd in fds:
@@ -225,7 +228,7 @@ def _sentence(module: str, error: Exception) -> str:
     return text
 
 
-def _fork_twice(spec: Spec, channel: socket.socket, supervisor: int) -> int:
+def _fork_twice(spec: Spec[object], channel: socket.socket, supervisor: int) -> int:
     pipe_in, pipe_out = os.pipe()
     middle = os.fork()
     if middle == 0:
@@ -245,7 +248,7 @@ def _fork_twice(spec: Spec, channel: socket.socket, supervisor: int) -> int:
     return pid
 
 
-def _become(spec: Spec, middle: int, supervisor: int) -> None:
+def _become(spec: Spec[object], middle: int, supervisor: int) -> None:
     """Turn this fork into the actor. Never returns."""
     code = 1
     try:

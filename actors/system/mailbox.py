@@ -17,16 +17,27 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 
-from actors.dataflow.messages import LARGEST, Message, MessageError, decode, encode
+from actors.system.codec import LARGEST, Codec, Message, MessageError
 from actors.system.run_directory import endpoint
 
 # Every flow is paced by credits that are far below this; it bounds what a fault could pile up.
 _HIGH_WATER = 1000
 _DRAIN = 64
+
+
+@dataclass(frozen=True)
+class Transport:
+    """What every mailbox of one process shares. `token` begins each message of the run."""
+
+    context: zmq.Context[zmq.Socket[bytes]]
+    rundir: Path
+    codec: Codec
+    token: bytes = b""
 
 
 class Peers:
@@ -77,22 +88,16 @@ def _tag(incarnation: int) -> bytes:
 class Inbox:
     """A bound PULL socket. `malformed` counts what came in and was no message."""
 
-    def __init__(
-        self,
-        context: zmq.Context[zmq.Socket[bytes]],
-        rundir: Path,
-        name: str,
-        token: bytes = b"",
-        incarnation: int = 1,
-    ) -> None:
+    def __init__(self, transport: Transport, name: str, incarnation: int = 1) -> None:
         self.malformed = 0
-        self._token = token
+        self._codec = transport.codec
+        self._token = transport.token
         self._tag = _tag(incarnation)
-        self.socket = context.socket(zmq.PULL)
+        self.socket = transport.context.socket(zmq.PULL)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.RCVHWM, _HIGH_WATER)
         self.socket.set(zmq.MAXMSGSIZE, LARGEST)
-        self.socket.bind(endpoint(rundir, name))
+        self.socket.bind(endpoint(transport.rundir, name))
 
     def drain(self) -> list[Message]:
         """The messages that are here now, at most a few dozen, without waiting."""
@@ -109,7 +114,7 @@ class Inbox:
                     raise MessageError("not of this run")
                 begin = len(self._token) + len(self._tag)
                 if parts[0][len(self._token) : begin] == self._tag:
-                    messages.append(decode(parts[0][begin:]))
+                    messages.append(self._codec.decode(parts[0][begin:]))
             except MessageError:
                 self.malformed += 1
         return messages
@@ -121,16 +126,8 @@ class Inbox:
 class Outbox:
     """Sockets to the other actors, opened when first needed. For one thread."""
 
-    def __init__(
-        self,
-        context: zmq.Context[zmq.Socket[bytes]],
-        rundir: Path,
-        peers: Peers,
-        token: bytes = b"",
-    ) -> None:
-        self._context = context
-        self._token = token
-        self._rundir = rundir
+    def __init__(self, transport: Transport, peers: Peers) -> None:
+        self._transport = transport
         self._peers = peers
         self._sockets: dict[str, tuple[int, zmq.Socket[bytes]]] = {}
         self.unsent = 0
@@ -146,13 +143,14 @@ class Outbox:
         if incarnation == 0:
             return False
         if known is None:
-            socket = self._context.socket(zmq.PUSH)
+            socket = self._transport.context.socket(zmq.PUSH)
             socket.set(zmq.SNDHWM, _HIGH_WATER)
             socket.set(zmq.LINGER, 0)
-            socket.connect(endpoint(self._rundir, name))
+            socket.connect(endpoint(self._transport.rundir, name))
             self._sockets[name] = known = (incarnation, socket)
+        head = self._transport.token + _tag(incarnation)
         try:
-            known[1].send(self._token + _tag(incarnation) + encode(message), zmq.NOBLOCK)
+            known[1].send(head + self._transport.codec.encode(message), zmq.NOBLOCK)
         except zmq.Again:
             self.unsent += 1
             return False

@@ -19,16 +19,17 @@ from typing import Any
 
 import zmq
 
-from actors.dataflow.messages import Down, Drain, Message, Note, Ready, Stop, StreamSummary, Up
 from actors.system import children as states
 from actors.system.children import ActorPlan, Child, cause_of, describe_exit
-from actors.system.control_block import ControlBlock
+from actors.system.codec import Codec, Message
 from actors.system.control_socket import ControlServer, Request
 from actors.system.events import Events, Listeners
 from actors.system.fork_server import ForkServer, ForkServerError, Spec
 from actors.system.linux import children_of, is_stopped, now_ns
-from actors.system.mailbox import Inbox, Outbox, Peers
+from actors.system.mailbox import Inbox, Outbox, Peers, Transport
+from actors.system.messages import Down, Drain, Note, Ready, Stop, Summary, Up
 from actors.system.restarts import Restarts
+from actors.system.shared_records import ActorRecord
 
 _SECOND = 1_000_000_000
 # A loop turns every 100 ms when idle and after each frame when not, and a fork comes to its first
@@ -45,6 +46,8 @@ _CLOSE_HURRIED_NS = 700_000_000
 # A renderer that died has left a video in parts, and joining hours of it takes minutes.
 _LONG_CLOSE_NS = 600 * _SECOND
 _TURN_MS = 100
+# Subjects with a summary, so that faulty messages cannot fill the memory.
+_SUMMARIES = 100
 # In a row, after which it is not an accident.
 _NURSERY_LOSSES = 5
 
@@ -59,14 +62,15 @@ class Supervisor:
         run: str,
         rundir: Path,
         fork_server: ForkServer,
-        plans: Sequence[ActorPlan],
-        control: ControlBlock,
+        plans: Sequence[ActorPlan[object]],
+        records: Mapping[str, ActorRecord],
+        codec: Codec,
         fatal_reason: Callable[[Mapping[str, str]], str | None],
     ) -> None:
         """`fatal_reason` gets the failed actors' last errors: why the run is over, or None."""
         self.run = run
         self.rundir = rundir
-        self.control = control
+        self.records = records
         self.children = {plan.name: Child(plan) for plan in plans}
         self.events = Events()
         self.phase = RUNNING
@@ -85,8 +89,9 @@ class Supervisor:
         self._context = context
         self._peers = Peers()
         self._token = os.urandom(8)
-        self._inbox = Inbox(context, rundir, "supervisor", self._token)
-        self._outbox = Outbox(context, rundir, self._peers, self._token)
+        transport = Transport(context, rundir, codec, self._token)
+        self._inbox = Inbox(transport, "supervisor")
+        self._outbox = Outbox(transport, self._peers)
         self._server = ControlServer(context, rundir)
         self._poller = zmq.Poller()
         self._poller.register(self._inbox.socket, zmq.POLLIN)
@@ -194,7 +199,7 @@ class Supervisor:
 
     def _silent_ns(self, child: Child, now: int) -> int:
         """How long an actor has shown no sign of life though it could have."""
-        sign = self.control.actors[child.name].heartbeat_ns or child.since_ns
+        sign = self.records[child.name].heartbeat_ns or child.since_ns
         return child.silence.observe(now, sign, child.pid, child.pid)
 
     # ------------------------------------------------------------ children
@@ -205,7 +210,7 @@ class Supervisor:
         child.incarnation += 1
         child.kill_cause = None
         child.ready_ns = 0
-        record = self.control.actors[child.name]
+        record = self.records[child.name]
         record.incarnation = child.incarnation
         record.heartbeat_ns = record.slow_step_until_ns = 0
         for context in range(4):
@@ -213,15 +218,15 @@ class Supervisor:
         child.done_at_start = record.done
         plan = child.plan
         spec = Spec(
-            plan.name,
-            plan.role,
-            plan.entry,
-            self.run,
-            child.incarnation,
-            str(self.rundir),
-            plan.settings,
-            plan.fds,
-            self._token,
+            name=plan.name,
+            role=plan.role,
+            entry=plan.entry,
+            run=self.run,
+            incarnation=child.incarnation,
+            rundir=str(self.rundir),
+            settings=plan.settings,
+            fds=plan.fds,
+            token=self._token,
         )
         try:
             child.pid = self._fork_server.fork(spec)
@@ -266,7 +271,7 @@ class Supervisor:
             self.kill_unresponsive(child, "hang", f"was not ready within {_START_NS // _SECOND} s")
         elif silent > _HANG_NS:
             stopped = is_stopped(child.pid)
-            if now < self.control.actors[child.name].slow_step_until_ns and not stopped:
+            if now < self.records[child.name].slow_step_until_ns and not stopped:
                 return
             cause = "killed" if stopped else "hang"
             self.kill_unresponsive(
@@ -308,7 +313,7 @@ class Supervisor:
         """Set the time of the next start, or give the actor up."""
         # Who has nothing to do, a camera being away, has not failed for that.
         lived = child.ready_ns > 0 and now - child.ready_ns >= _LIVED_NS
-        worked = self.control.actors[child.name].done > child.done_at_start
+        worked = self.records[child.name].done > child.done_at_start
         killed = (child.kill_cause or cause_of(code)) == "killed"
         delay = child.policy.died(asked or lived or worked, killed)
         child.restarts += 1
@@ -328,7 +333,7 @@ class Supervisor:
 
     def _tell_down(self, child: Child, cause: str) -> None:
         self._peers.down(child.name, child.incarnation)
-        suspects = tuple(job for job, _ in self.control.actors[child.name].jobs_computing())
+        suspects = tuple(item for item, _ in self.records[child.name].items_computing())
         message = Down(child.name, child.incarnation, cause, suspects)
         self._tell_running(child, message)
 
@@ -355,8 +360,10 @@ class Supervisor:
                     worker.policy.excuse()
             level = "error" if message.level == "fatal" else message.level
             self.events.add(message.name, level, message.kind, message.text)
-        elif isinstance(message, StreamSummary) and message.stream in self.control.streams:
-            self.summaries[message.stream] = message.text
+        elif isinstance(message, Summary) and (
+            message.subject in self.summaries or len(self.summaries) < _SUMMARIES
+        ):
+            self.summaries[message.subject] = message.text
 
     def _ready(self, child: Child) -> None:
         child.ready_ns = now_ns()

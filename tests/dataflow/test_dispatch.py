@@ -14,7 +14,7 @@ import pytest
 from actors.dataflow.dispatch import Action, Assign, Dispatch, DispatchError, FrameDone, Notice
 from actors.dataflow.job_queue import WorkerRule
 from actors.dataflow.messages import STALE, Expect, Missing
-from actors.dataflow.settings import COLUMNS, StageSettings
+from actors.dataflow.settings import StageSettings
 from tests.support.dispatch_world import frame_message, new_dispatch, stage
 
 MS = 1_000_000
@@ -58,7 +58,7 @@ def answer_all(dispatch: Dispatch, actions: Iterable[Assign]) -> None:
 
 def boxes(*lefts: int) -> bytes:
     """Detections of 4x4 pixels at these left edges."""
-    rows = np.zeros((len(lefts), COLUMNS), np.float32)
+    rows = np.zeros((len(lefts), 8), np.float32)
     for row, left in zip(rows, lefts, strict=True):
         row[:5] = left, 2, left + 4, 6, 0.5
     return rows.tobytes()

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from actors.config.schema import Worker
-from actors.dataflow.settings import (
-    CaptureSettings,
-    MergerSettings,
-    RendererSettings,
-    TilerSettings,
-    WorkerSettings,
-)
+from actors.dataflow.settings import ClassTable
+from actors.launcher.actor_plans import actor_plans, fatal_reason
+from actors.launcher.frame_memory import memory_bytes, tile_bytes
+from actors.launcher.rate_limit import jobs_of, tiles_of
 from tests.support.plans import BIG, NAMES, PERSON, SMALL, model, planned, source, three
 
 STAGES = {"big": BIG, "small": SMALL}
@@ -53,7 +49,7 @@ FAILED: list[tuple[dict[str, str], str | None]] = [
 @pytest.mark.parametrize(("failed", "reason"), FAILED)
 def test_when_a_run_cannot_go_on(failed: dict[str, str], reason: str | None) -> None:
     plan = planned([model("big"), model("small")], STAGES, SPLIT, video=Path("/here/out.mp4"))
-    assert plan.fatal_reason(failed) == reason
+    assert fatal_reason(plan, failed) == reason
 
 
 # ---------------------------------------------------------------- classes
@@ -92,14 +88,14 @@ def test_classes_of_all_models(
     models = [model(name, labels=own) for name, own in zip(names, given_, strict=True)]
     stages = {f"stage-{name}": {"model": name} for name in names}
     plan = planned(models, stages, three(*names))
-    assert plan.classes() == (labels, dict(zip(names, ids, strict=True)))
+    assert plan.classes == ClassTable(labels=labels, ids=dict(zip(names, ids, strict=True)))
 
 
 def test_classes_follow_the_stages_and_leave_out_what_no_stage_uses() -> None:
     models = [model("a", labels=("x",)), model("b", labels=("y",)), model("c", labels=("z",))]
     stages = {"first": {"model": "c"}, "second": {"model": "a"}, "third": {"model": "c"}}
     plan = planned(models, stages, three("a", "b", "c"))
-    assert plan.classes() == (("z", "x"), {"c": (0,), "a": (1,)})
+    assert plan.classes == ClassTable(labels=("z", "x"), ids={"c": (0,), "a": (1,)})
 
 
 # ---------------------------------------------------------------- slots and memory
@@ -122,7 +118,10 @@ def test_workers_share_the_tile_slots() -> None:
     }
     stages = {name: {"model": name} for name in "oei"}
     plan = planned(models, stages, workers)
-    assert [(w.name, w.core, w.contexts, w.cpus, w.first_slot, w.slots) for w in plan.workers] == [
+    assert [
+        (name, w.core, w.contexts, w.cpus, w.slots[0], len(w.slots))
+        for name, w in plan.workers.items()
+    ] == [
         ("w0", 0, 1, (), 0, 2),
         ("w1", 1, 2, (), 2, 4),
         ("w2", 2, 1, (), 6, 4),
@@ -130,7 +129,7 @@ def test_workers_share_the_tile_slots() -> None:
         ("w4", 2, 1, (), 16, 2),
     ]
     assert plan.layout.tile_slots == 18
-    assert [plan.can_run(w) for w in plan.workers] == [{0}, {1}, {0, 2}, {0, 1}, set()]
+    assert [w.stages for w in plan.workers.values()] == [{0}, {1}, {0, 2}, {0, 1}, set()]
 
 
 @pytest.mark.parametrize("slots", [None, 2, 7])
@@ -144,17 +143,19 @@ def test_frame_slots_and_memory(slots: int | None) -> None:
         slots=slots,
     )
     # More than the workers can hold at once, and as few as the user asks for.
-    jobs = {name: plan.jobs(name) for name in sources}
+    jobs = {name: jobs_of(plan, name) for name in sources}
     assert jobs == {"cam0": 1 + 6 * 2, "cam1": 2}
-    for name, count in plan.slots.items():
+    counts = {name: stream.slots for name, stream in plan.streams.items()}
+    assert counts == plan.layout.streams
+    for name, count in counts.items():
         assert count == slots or (slots is None and 3 <= count <= 16)
         assert slots or jobs[name] * len(sources) * count >= plan.layout.tile_slots
     pages = 4096
-    frames = -(-1920 * 1080 * 3 // pages) * pages * plan.slots["cam0"]
-    frames += -(-100 * 50 * 3 // pages) * pages * plan.slots["cam1"]
+    frames = -(-1920 * 1080 * 3 // pages) * pages * counts["cam0"]
+    frames += -(-100 * 50 * 3 // pages) * pages * counts["cam1"]
     tiles = 640 * 640 * 3 // pages * pages * 12
-    assert plan.tile_bytes == 640 * 640 * 3
-    assert plan.memory_bytes == frames + tiles + plan.layout.size
+    assert tile_bytes(plan) == 640 * 640 * 3
+    assert memory_bytes(plan) == frames + tiles + plan.layout.size
 
 
 def test_tiles_of_a_frame() -> None:
@@ -166,8 +167,8 @@ def test_tiles_of_a_frame() -> None:
         "when": {"model": "big", "view": "tiles", "condition": "frame"},
     }
     plan = planned([model("big")], stages, three("big"))
-    assert [plan.tiles("cam0", stage) for stage in plan.stages] == [1, 6, 4, None, 6]
-    assert plan.jobs("cam0") == 18
+    assert [tiles_of(plan, "cam0", stage) for stage in plan.stages] == [1, 6, 4, None, 6]
+    assert jobs_of(plan, "cam0") == 18
     assert [(stage.source, stage.condition) for stage in plan.stages] == [
         (None, None),
         (None, None),
@@ -184,14 +185,14 @@ def test_each_actor_gets_what_it_needs_and_writes_only_what_is_its_own() -> None
     sources = {"cam0": source(), "cam1": source((100, 50), None)}
     video = Path("/here/out.mp4")
     plan = planned([model("big"), model("small")], STAGES, SPLIT, sources, video)
-    assert plan.videos() == {
+    assert {name: stream.video for name, stream in plan.streams.items()} == {
         "cam0": Path("/here/out-cam0.mp4"),
         "cam1": Path("/here/out-cam1.mp4"),
     }
     names = ["control", "frames.cam0", "frames.cam1", "tiles", "core.0", "core.1", "core.2"]
     fds = {name: 10 + number for number, name in enumerate(names)}
     fds |= {f"{name}:r": 100 + fd for name, fd in fds.items()}
-    actors = {actor.name: actor for actor in plan.actors(fds, "tcp://127.0.0.1:5570")}
+    actors = {actor.name: actor for actor in actor_plans(plan, fds)}
     assert {name: (actor.role, actor.ends, actor.fds) for name, actor in actors.items()} == {
         "cam0": ("capture", True, {"control": 10, "frames": 11}),
         "cam1": ("capture", True, {"control": 10, "frames": 12}),
@@ -207,26 +208,17 @@ def test_each_actor_gets_what_it_needs_and_writes_only_what_is_its_own() -> None
         "renderer": ("renderer", False, {"control": 10, "frames.cam0": 111, "frames.cam1": 112}),
     }
     assert set(actors) == set(plan.layout.actors)
-    kinds: dict[str, type[Any]] = {
-        "capture": CaptureSettings,
-        "tiler": TilerSettings,
-        "worker": WorkerSettings,
-        "merger": MergerSettings,
-        "renderer": RendererSettings,
-    }
     for actor in actors.values():
         assert actor.entry == f"actors.{actor.role}:main"
-        assert type(actor.settings) is kinds[actor.role]
-        assert actor.settings.layout == plan.layout
-    rules = actors["tiler"].settings.workers
-    assert {name: rule.stages for name, rule in rules.items()} == {
+        assert actor.settings is plan
+    assert {name: worker.stages for name, worker in plan.workers.items()} == {
         "npu0": {0},
         "npu1": {1},
         "npu2": {0, 1},
     }
-    slots = [slot for rule in rules.values() for slot in rule.slots]
+    slots = [slot for worker in plan.workers.values() for slot in worker.slots]
     assert sorted(slots) == list(range(plan.layout.tile_slots))
-    assert {name: sorted(actors[name].settings.models) for name in SPLIT} == {
+    assert {name: sorted(worker.models) for name, worker in plan.workers.items()} == {
         "npu0": ["big"],
         "npu1": ["small"],
         "npu2": ["big", "small"],
@@ -236,10 +228,11 @@ def test_each_actor_gets_what_it_needs_and_writes_only_what_is_its_own() -> None
 def test_a_run_without_a_video_has_no_renderer() -> None:
     plan = planned([model("small", runtime="onnx")], {"small": SMALL}, three("small"))
     fds = {"control": 1, "frames.cam0": 2, "frames.cam0:r": 3, "tiles": 4, "tiles:r": 5}
-    actors = plan.actors(fds, "tcp://127.0.0.1:5570")
+    actors = actor_plans(plan, fds)
     assert [actor.name for actor in actors] == ["cam0", "tiler", "npu0", "npu1", "npu2", "merger"]
-    assert (plan.rendering, plan.emulated, plan.videos()) == (False, False, {})
-    assert not actors[-1].settings.renderer
-    assert planned(
+    assert (plan.render.wanted, plan.emulated) == (False, False)
+    assert plan.streams["cam0"].video is None
+    with_video = planned(
         [model("small")], {"small": SMALL}, three("small"), video=Path("/here/x.mkv")
-    ).videos() == {"cam0": Path("/here/x.mkv")}
+    )
+    assert with_video.streams["cam0"].video == Path("/here/x.mkv")

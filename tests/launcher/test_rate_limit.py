@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.config.schema import Worker
+from actors.launcher.rate_limit import frame_rate_limit
 from tests.support.plans import BIG, NAMES, SMALL, model, planned, source, three
 
 
 def test_the_limit_of_six_tiles_on_three_cores() -> None:
     plan = planned([model("small")], {"small": SMALL}, three("small"))
-    limit = plan.frame_rate_limit("cam0")
+    limit = frame_rate_limit(plan, "cam0")
     assert limit is not None
     assert math.floor(limit * 10) / 10 == 36.7
     assert limit == pytest.approx(3 / (6 * 0.0136))
@@ -27,7 +28,7 @@ def test_the_limit_of_two_models_on_all_cores() -> None:
     plan = planned(
         [model("big"), model("small")], {"big": BIG, "small": SMALL}, three("big", "small")
     )
-    limit = plan.frame_rate_limit("cam0")
+    limit = frame_rate_limit(plan, "cam0")
     assert limit is not None
     assert math.floor(limit * 10) / 10 == 31.5
     assert limit == pytest.approx(3 / (7 * 0.0136))
@@ -50,25 +51,25 @@ CORES: dict[str, tuple[dict[str, list[str]], float]] = {
 def test_the_limit_by_who_holds_what(cores: dict[str, list[str]], limit: float) -> None:
     workers = {f"npu{name}": Worker(core=int(name[0]), models=m) for name, m in cores.items()}
     plan = planned([model("big"), model("small")], {"big": BIG, "small": SMALL}, workers)
-    assert plan.frame_rate_limit("cam0") == pytest.approx(limit)
+    assert frame_rate_limit(plan, "cam0") == pytest.approx(limit)
 
 
 def test_the_limit_is_each_streams_own() -> None:
     sources = {"cam0": source(), "cam1": source((640, 640)), "cam2": source((3840, 2160))}
     plan = planned([model("small", 10)], {"small": SMALL}, three("small"), sources)
-    limits = [plan.frame_rate_limit(name) for name in sources]
+    limits = [frame_rate_limit(plan, name) for name in sources]
     assert limits == [pytest.approx(3 / 0.06), pytest.approx(3 / 0.01), pytest.approx(3 / 0.24)]
 
 
 def test_no_limit_is_known_without_a_latency() -> None:
     stages = {"big": BIG, "small": SMALL}
     plan = planned([model("big", None), model("small")], stages, three("big", "small"))
-    assert plan.frame_rate_limit("cam0") is None
+    assert frame_rate_limit(plan, "cam0") is None
     # A model that no stage uses does not matter; one that takes no time sets no limit.
     plan = planned([model("big", None), model("small")], {"small": SMALL}, three("big", "small"))
-    assert plan.frame_rate_limit("cam0") == pytest.approx(3 / 0.0816)
+    assert frame_rate_limit(plan, "cam0") == pytest.approx(3 / 0.0816)
     plan = planned([model("small", 0.0)], {"small": SMALL}, three("small"))
-    assert plan.frame_rate_limit("cam0") is None
+    assert frame_rate_limit(plan, "cam0") is None
 
 
 def carries(rate: Fraction, needs: list[Fraction], able: list[set[int]], cores: int) -> bool:
@@ -148,7 +149,7 @@ def test_the_limit_is_what_the_cores_can_carry(data: st.DataObject) -> None:
     )
     stages = {f"s{n}": {"model": name, **view} for n, (name, (view, _)) in enumerate(views)}
     models = [model(name, float(ms)) for name, ms in zip(names, latencies, strict=True)]
-    limit = planned(models, stages, workers).frame_rate_limit("cam0")
+    limit = frame_rate_limit(planned(models, stages, workers), "cam0")
     assert limit is not None
     needs = [Fraction(latencies[names.index(name)] * tiles, 1000) for name, (_, tiles) in views]
     able = [{core for core, models_ in held if name in models_} for name, _ in views]

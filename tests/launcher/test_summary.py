@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.config.schema import Worker
+from actors.dataflow.shared_records import FREE, IN_FLIGHT, ControlBlock
 from actors.launcher.summary import Summary, spans, unpublished
-from actors.system.control_block import FREE, IN_FLIGHT, ControlBlock
 from actors.system.linux import now_ns
 from tests.support.plans import SMALL, model, planned
 
@@ -54,7 +54,7 @@ def test_captured_frames_whose_results_did_not_go_out_are_named() -> None:
 def test_a_broken_output_is_exit_code_1_and_the_last_line() -> None:
     summary, _ = block()
     reason = "out.jsonl is incomplete: No space left on device"
-    broken = Summary(summary._plan, summary._control, [reason])
+    broken = Summary(summary._run, summary._control, [reason])
     assert broken.lines()[-1] == f"error: {reason}"
     assert broken.exit_code == 1
 

@@ -8,7 +8,8 @@ from math import inf
 import pytest
 
 from actors.capture import Capture, CapturedFrame
-from actors.system.control_block import FREE, ControlBlock, Layout, Record, SlotRecord
+from actors.dataflow.shared_records import FREE, ControlBlock, Layout, SlotRecord
+from actors.system.shared_records import Record
 
 FRAMES = [(0, 5), (3, 6), (4, 9)]  # (seq, source_frame): numbers between them were dropped
 SLOTS = 4
@@ -66,7 +67,7 @@ def survivor(writes: int, again: int) -> Counting:
     layout = Layout(("cam0",), {"cam0": SLOTS}, 0)
     control = ControlBlock(layout, memoryview(bytearray(layout.size)))
     control.initialise(1)
-    words = Mortal(control.header.words)
+    words = Mortal(control.run.words)
     records: list[Record] = [control.actors["cam0"], control.streams["cam0"]]
     for record in records + list(control.slots["cam0"]):
         record.words = words  # type: ignore[assignment]

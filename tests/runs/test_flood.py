@@ -13,17 +13,9 @@ from typing import Any
 import pytest
 import zmq
 
-from actors.dataflow.messages import (
-    Answer,
-    Down,
-    Drain,
-    Finished,
-    Job,
-    Message,
-    Published,
-    Stop,
-    encode,
-)
+from actors.dataflow.messages import CODEC, Answer, Finished, Job, Published
+from actors.system.codec import Message
+from actors.system.messages import Down, Drain, Stop
 from tests.support import runs
 from tools.run_harness import Harness
 
@@ -35,7 +27,7 @@ GENUINE: tuple[Message, ...] = (
     Down("npu0", 9, "crash", (1, 2)),
     Published("cam0", 3),
     Finished("npu0", (1 << 32) + 5, "", b""),
-    Answer("cam0", 4, 0, 1, bytes(28)),
+    Answer("cam0", 4, 0, 1, bytes(32)),
     Job(1, "cam0", 1, 0, 0, 0, 1, (0, 0, 64, 64, 0, 0, 64, 64), 1920, 1080, 1, 0, False),
 )
 
@@ -44,7 +36,7 @@ def _junk(source: random.Random) -> bytes:
     """Noise, a message of another run, or one with a few bytes changed."""
     if source.random() < 0.3:
         return source.randbytes(source.choice((0, 1, 8, 60, 3000)))
-    data = bytearray(source.randbytes(8) + encode(source.choice(GENUINE)))
+    data = bytearray(source.randbytes(8) + CODEC.encode(source.choice(GENUINE)))
     for _ in range(source.choice((0, 0, 1, 3))):
         data[source.randrange(len(data))] = source.randrange(256)
     return bytes(data)

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
+from actors.dataflow.shared_records import ControlBlock, Layout, StreamRecord
 from actors.launcher import summary
 from actors.outputs.video import VideoFile
 from actors.outputs.video_files import joined, part, parts
 from actors.renderer import FrameWriter
-from actors.system.control_block import ControlBlock, Layout, StreamRecord
 from tests.support import runs
 from tools.run_harness import Harness, pids
 

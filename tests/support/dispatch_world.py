@@ -28,7 +28,7 @@ from actors.dataflow.dispatch import (
 )
 from actors.dataflow.job_queue import WorkerRule
 from actors.dataflow.messages import STALE, Expect, Frame, Missing
-from actors.dataflow.settings import COLUMNS, StageSettings
+from actors.dataflow.settings import StageSettings
 from actors.vision.tiling import View
 
 FrameKey = tuple[str, int]
@@ -100,7 +100,7 @@ def boxes_found(key: JobKey) -> int:
 
 def rows_found(key: JobKey) -> bytes:
     """The boxes that a tile finds, as a worker returns them."""
-    rows = np.zeros((boxes_found(key), COLUMNS), np.float32)
+    rows = np.zeros((boxes_found(key), 8), np.float32)
     for number, row in enumerate(rows):
         left = 20 * (4 * key[3] + number)
         row[:4] = left, 2, left + 4, 6
@@ -268,7 +268,7 @@ class World:
         if rows is None:
             rows = rows_found(key) if not error and self._returns(action.stage) else b""
         actions = self.dispatch.finished(name, id_, error, rows)
-        if not error and len(rows) % (4 * COLUMNS):
+        if not error and len(rows) % (4 * 8):
             error = "its detections cannot be read"
         expected: list[Action] = []
         job = self._current(action)

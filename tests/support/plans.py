@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.config.schema import Model, Render, Stage, Stream, Topology, Worker
-from actors.dataflow.settings import ModelSettings
-from actors.launcher.plan import Plan, make
+from actors.dataflow.settings import ModelSettings, RunSettings
+from actors.launcher.plan import make
 from actors.sources.contract import SourceInfo
 from actors.vision.heads.description import HeadDescription
 
@@ -51,7 +51,7 @@ def planned(
     sources: dict[str, SourceInfo] | None = None,
     video: Path | None = None,
     slots: int | None = None,
-) -> Plan:
+) -> RunSettings:
     sources = sources or {"cam0": source()}
     topology = Topology(
         file=Path("/here/topology.toml"),

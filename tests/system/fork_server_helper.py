@@ -24,7 +24,7 @@ ENTRIES = "tests.system.fork_server_helper"
 # ---------------------------------------------------------------- what actors run
 
 
-def report(spec: Spec) -> int:
+def report(spec: Spec[Any]) -> int:
     """Tell what this process is, and end with the code that the settings name."""
     fds = {}
     for fd in os.listdir("/proc/self/fd"):  # noqa: PTH208
@@ -51,13 +51,13 @@ def report(spec: Spec) -> int:
     return int(spec.settings.get("code", 0))
 
 
-def hold(_: Spec) -> int:
+def hold(_: Spec[Any]) -> int:
     """Do nothing until somebody ends it."""
     while True:
         signal.pause()
 
 
-def stumble(spec: Spec) -> int:
+def stumble(spec: Spec[Any]) -> int:
     """End in another way than by returning."""
     how = spec.settings["how"]
     if how == "raise":
@@ -68,7 +68,7 @@ def stumble(spec: Spec) -> int:
     return 0
 
 
-def size(spec: Spec) -> int:
+def size(spec: Spec[Any]) -> int:
     """Tell how large the settings are."""
     os.write(spec.fds["out"], str(len(spec.settings)).encode())
     return 0
@@ -87,8 +87,17 @@ def fork_server(*preload: str) -> Iterator[ForkServer]:
         opened.close()
 
 
-def spec(name: str, entry: str, settings: Any, **fds: int) -> Spec:
-    return Spec(name, "worker", f"{ENTRIES}:{entry}", "street", 3, "/run/x", settings, fds)
+def spec(name: str, entry: str, settings: Any, **fds: int) -> Spec[Any]:
+    return Spec(
+        name=name,
+        role="worker",
+        entry=f"{ENTRIES}:{entry}",
+        run="street",
+        incarnation=3,
+        rundir="/run/x",
+        settings=settings,
+        fds=fds,
+    )
 
 
 def exit_code(pid: int) -> int:

@@ -10,17 +10,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from actors.dataflow.messages import (
-    LARGEST,
-    Answer,
-    Begin,
-    Message,
-    Published,
-    Rendered,
-    Stop,
-    encode,
-)
-from actors.system.mailbox import Inbox, Outbox, Peers
+from actors.dataflow.messages import CODEC, Answer, Begin, Published, Rendered
+from actors.system.codec import LARGEST, Message
+from actors.system.mailbox import Inbox, Outbox, Peers, Transport
+from actors.system.messages import Stop
 from actors.system.run_directory import endpoint
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -61,8 +54,8 @@ def raw(context: Context, folder: Path, name: str) -> zmq.Socket[bytes]:
 
 
 def test_messages_arrive_in_order(context: Context, short_tmp: Path, peers: Peers) -> None:
-    inbox = Inbox(context, short_tmp, "b")
-    outbox = Outbox(context, short_tmp, peers)
+    inbox = Inbox(Transport(context, short_tmp, CODEC), "b")
+    outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
     sent: list[Message] = [Published("cam0", seq) for seq in range(500)]
     sent.append(Answer("cam0", 1, 0, 0, b"\0" * 240_000))
     assert all(outbox.send("b", message) for message in sent)
@@ -73,8 +66,8 @@ def test_messages_arrive_in_order(context: Context, short_tmp: Path, peers: Peer
 def test_a_drain_ends_although_more_keeps_coming(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
-    inbox = Inbox(context, short_tmp, "b")
-    outbox = Outbox(context, short_tmp, peers)
+    inbox = Inbox(Transport(context, short_tmp, CODEC), "b")
+    outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
     for seq in range(300):
         outbox.send("b", Published("cam0", seq))
     assert inbox.socket.poll(10_000)
@@ -82,13 +75,13 @@ def test_a_drain_ends_although_more_keeps_coming(
 
 
 def test_an_empty_inbox_gives_nothing_at_once(context: Context, short_tmp: Path) -> None:
-    assert Inbox(context, short_tmp, "b").drain() == []
+    assert Inbox(Transport(context, short_tmp, CODEC), "b").drain() == []
 
 
 def test_what_is_no_message_is_counted_and_the_rest_is_read(
     context: Context, short_tmp: Path
 ) -> None:
-    inbox = Inbox(context, short_tmp, "b", TOKEN)
+    inbox = Inbox(Transport(context, short_tmp, CODEC, TOKEN), "b")
     stranger = raw(context, short_tmp, "b")
     junk = [
         [b""],
@@ -96,14 +89,14 @@ def test_what_is_no_message_is_counted_and_the_rest_is_read(
         [TOKEN[:-1]],
         [HEAD],
         [HEAD + b"{}"],
-        [encode(Begin())],
-        [HEAD + encode(Begin()), HEAD + encode(Begin())],
-        [b"", HEAD + encode(Begin())],
+        [CODEC.encode(Begin())],
+        [HEAD + CODEC.encode(Begin()), HEAD + CODEC.encode(Begin())],
+        [b"", HEAD + CODEC.encode(Begin())],
         [b"x" * 100_000],
     ]
     for parts in junk:
         stranger.send_multipart(parts)
-    stranger.send(HEAD + encode(Stop()))
+    stranger.send(HEAD + CODEC.encode(Stop()))
     assert receive(inbox, 1) == [Stop()]
     assert inbox.malformed == len(junk)
 
@@ -111,15 +104,15 @@ def test_what_is_no_message_is_counted_and_the_rest_is_read(
 def test_what_is_not_of_this_run_is_counted(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
-    inbox = Inbox(context, short_tmp, "b", TOKEN)
+    inbox = Inbox(Transport(context, short_tmp, CODEC, TOKEN), "b")
     strangers = []
     for token in (b"", b"of a rum", b"of a ru", b"\0\0\0\0\0\0\0\0"):
-        strangers.append(Outbox(context, short_tmp, peers, token))
+        strangers.append(Outbox(Transport(context, short_tmp, CODEC, token), peers))
         assert strangers[-1].send("b", Stop())
         assert inbox.socket.poll(10_000)
         assert inbox.drain() == []
     assert inbox.malformed == 4
-    ours = Outbox(context, short_tmp, peers, TOKEN)
+    ours = Outbox(Transport(context, short_tmp, CODEC, TOKEN), peers)
     ours.send("b", Begin())
     assert receive(inbox, 1) == [Begin()]
 
@@ -127,21 +120,21 @@ def test_what_is_not_of_this_run_is_counted(
 def test_what_is_too_large_is_dropped_and_the_next_message_arrives(
     context: Context, short_tmp: Path
 ) -> None:
-    inbox = Inbox(context, short_tmp, "b", TOKEN)
+    inbox = Inbox(Transport(context, short_tmp, CODEC, TOKEN), "b")
     stranger = raw(context, short_tmp, "b")
-    stranger.send(HEAD + encode(Answer("cam0", 0, 0, 0, b"x" * LARGEST)))
-    stranger.send(HEAD + encode(Stop()))
+    stranger.send(HEAD + CODEC.encode(Answer("cam0", 0, 0, 0, b"x" * LARGEST)))
+    stranger.send(HEAD + CODEC.encode(Stop()))
     assert receive(inbox, 1) == [Stop()]
-    stranger.send(HEAD + encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
+    stranger.send(HEAD + CODEC.encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
     assert len(receive(inbox, 1)) == 1
 
 
 def test_nothing_is_sent_to_who_is_down(context: Context, short_tmp: Path, peers: Peers) -> None:
-    outbox = Outbox(context, short_tmp, peers)
+    outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
     assert not outbox.send("c", Stop())  # never heard of
     peers.down("b", 1)
     assert not outbox.send("b", Stop())
-    inbox = Inbox(context, short_tmp, "b", incarnation=2)
+    inbox = Inbox(Transport(context, short_tmp, CODEC), "b", incarnation=2)
     peers.up("b", 2)
     assert outbox.send("b", Begin())
     assert receive(inbox, 1) == [Begin()]
@@ -150,12 +143,12 @@ def test_nothing_is_sent_to_who_is_down(context: Context, short_tmp: Path, peers
 def test_what_was_queued_for_the_old_incarnation_is_ignored_by_the_new(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
-    outbox = Outbox(context, short_tmp, peers)
+    outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
     for _ in range(5):
         assert outbox.send("b", Stop())  # nobody has bound yet: it waits in the socket
     peers.down("b", 1)
     # While it starts and before anybody hears that it is up, the old socket connects to it.
-    inbox = Inbox(context, short_tmp, "b", incarnation=2)
+    inbox = Inbox(Transport(context, short_tmp, CODEC), "b", incarnation=2)
     assert inbox.socket.poll(10_000)
     peers.up("b", 2)
     assert outbox.send("b", Begin())
@@ -168,12 +161,12 @@ def test_what_was_queued_for_the_old_incarnation_is_ignored_by_the_new(
 def test_an_inbox_that_was_bound_anew_is_found(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
-    first = Inbox(context, short_tmp, "b")
-    outbox = Outbox(context, short_tmp, peers)
+    first = Inbox(Transport(context, short_tmp, CODEC), "b")
+    outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
     outbox.send("b", Begin())
     assert receive(first, 1) == [Begin()]
     first.close()
-    second = Inbox(context, short_tmp, "b", incarnation=2)
+    second = Inbox(Transport(context, short_tmp, CODEC), "b", incarnation=2)
     peers.up("b", 2)
     outbox.send("b", Stop())
     assert receive(second, 1) == [Stop()]
@@ -182,16 +175,16 @@ def test_an_inbox_that_was_bound_anew_is_found(
 def test_who_does_not_read_makes_nobody_wait(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
-    outbox = Outbox(context, short_tmp, peers)
+    outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
     sent = [outbox.send("b", Stop()) for _ in range(1200)]
     assert sent == [True] * 1000 + [False] * 200
     assert outbox.unsent == 200
 
 
 def test_close_lets_what_was_sent_travel(context: Context, short_tmp: Path, peers: Peers) -> None:
-    inbox = Inbox(context, short_tmp, "b")
+    inbox = Inbox(Transport(context, short_tmp, CODEC), "b")
     sender: Context = zmq.Context()
-    outbox = Outbox(sender, short_tmp, peers)
+    outbox = Outbox(Transport(sender, short_tmp, CODEC), peers)
     outbox.send("b", Stop())
     outbox.close(5000)
     sender.term()  # returns when it has left
@@ -270,10 +263,10 @@ def test_giving_up_ends_all_waiting_but_not_what_is_known() -> None:
 
 
 def test_threads_have_an_outbox_each(context: Context, short_tmp: Path, peers: Peers) -> None:
-    inbox = Inbox(context, short_tmp, "b")
+    inbox = Inbox(Transport(context, short_tmp, CODEC), "b")
 
     def work(number: int) -> None:
-        outbox = Outbox(context, short_tmp, peers)
+        outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
         for seq in range(100):
             assert outbox.send("b", Rendered(f"cam{number}", seq))
         outbox.close(5000)

@@ -11,9 +11,10 @@ import msgpack
 import pytest
 import zmq
 
-from actors.system.control_block import ControlBlock, Layout
+from actors.system.codec import Codec
 from actors.system.control_socket import SOCKET, ControlError, request
 from actors.system.fork_server import ForkServer
+from actors.system.messages import SUPERVISION
 from actors.system.run_directory import endpoint
 from actors.system.supervisor import Supervisor
 
@@ -21,10 +22,10 @@ from actors.system.supervisor import Supervisor
 @pytest.fixture
 def supervisor(short_tmp: Path) -> Iterator[Supervisor]:
     """Turned by a thread until the test ends."""
-    layout = Layout((), {}, 0)
-    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
     nobody = cast(ForkServer, None)
-    supervisor = Supervisor("street", short_tmp, nobody, [], block, lambda _: None)
+    supervisor = Supervisor(
+        "street", short_tmp, nobody, [], {}, Codec(*SUPERVISION), lambda _: None
+    )
     supervisor.events.add("npu0", "info", "running", "running")
     done = threading.Event()
 

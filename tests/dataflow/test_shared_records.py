@@ -8,20 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.system.control_block import (
-    MAX_CONTEXTS,
-    ActorRecord,
+from actors.dataflow.shared_records import (
     ControlBlock,
-    HeaderRecord,
     Layout,
-    Record,
+    RunRecord,
     SlotRecord,
     StreamRecord,
     TileSlotRecord,
-    Word,
 )
+from actors.system.shared_records import MAX_CONTEXTS, ActorRecord, Record, Word
 
-KINDS: list[type[Record]] = [HeaderRecord, ActorRecord, StreamRecord, SlotRecord, TileSlotRecord]
+KINDS: list[type[Record]] = [RunRecord, ActorRecord, StreamRecord, SlotRecord, TileSlotRecord]
 
 LAYOUTS = st.builds(
     Layout,
@@ -37,7 +34,7 @@ def words_of(kind: type[Record]) -> list[str]:
 
 def records(block: ControlBlock) -> list[Record]:
     return [
-        block.header,
+        block.run,
         *block.actors.values(),
         *block.streams.values(),
         *(slot for slots in block.slots.values() for slot in slots),
@@ -95,7 +92,7 @@ def test_a_mapping_for_reading_cannot_be_written() -> None:
     layout = Layout(("tiler",), {}, 0)
     block = ControlBlock(layout, memoryview(bytes(layout.size)))
     with pytest.raises(TypeError):
-        block.header.started_ns = 1
+        block.run.started_ns = 1
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 1.5, "1", None])
@@ -103,15 +100,15 @@ def test_what_is_no_word_is_refused(value: Any) -> None:
     layout = Layout(("tiler",), {}, 0)
     block = ControlBlock(layout, memoryview(bytearray(layout.size)))
     with pytest.raises((ValueError, TypeError)):
-        block.header.started_ns = value
-    assert block.header.started_ns == 0
+        block.run.started_ns = value
+    assert block.run.started_ns == 0
 
 
 def test_initial_values() -> None:
     layout = Layout(("tiler",), {"cam0": 1, "cam1": 2}, 1)
     block = ControlBlock(layout, memoryview(bytearray(layout.size)))
     block.initialise(123)
-    assert block.header.started_ns == 123
+    assert block.run.started_ns == 123
     minus_one = {"last_seq", "last_source_frame", "end_seq", "finished_seq"}
     for stream in block.streams.values():
         for name in words_of(StreamRecord):
@@ -126,12 +123,12 @@ def test_what_the_contexts_of_an_actor_compute() -> None:
     before = {name: getattr(record, name) for name in words_of(ActorRecord)}
     for context in range(MAX_CONTEXTS):
         record.computing(context, 100 + context, 7000 + context)
-    assert record.jobs_computing() == [(100, 7000), (101, 7001), (102, 7002), (103, 7003)]
-    assert other.jobs_computing() == []
+    assert record.items_computing() == [(100, 7000), (101, 7001), (102, 7002), (103, 7003)]
+    assert other.items_computing() == []
     record.computing(1, 0, 0)
-    assert record.jobs_computing() == [(100, 7000), (102, 7002), (103, 7003)]
+    assert record.items_computing() == [(100, 7000), (102, 7002), (103, 7003)]
     record.since2 = 0  # the word that is written first says that it has ended
-    assert record.jobs_computing() == [(100, 7000), (103, 7003)]
+    assert record.items_computing() == [(100, 7000), (103, 7003)]
     for context in range(MAX_CONTEXTS):
         record.computing(context, 0, 0)
     assert {name: getattr(record, name) for name in words_of(ActorRecord)} == before
