@@ -433,7 +433,7 @@ CROPS = [stage("tiles"), stage("crops", "crops", source=0, max_crops=3)]
 
 def test_crops_are_cut_when_every_tile_of_their_source_has_come() -> None:
     dispatch = running(CROPS, npu0=rule_of([0, 1], 0, 1, 2, 3))
-    assert [dispatch.returns_rows(number) for number in (0, 1)] == [True, False]
+    assert [dispatch.returns_detections(number) for number in (0, 1)] == [True, False]
     assert expected_tiles(arrive(dispatch, "a", 0, 2)) == [(2, -1)]
     left, right = assigned(dispatch)
     assert dispatch.finished("npu0", right.id, "", boxes(140)) == []

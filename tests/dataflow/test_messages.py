@@ -92,7 +92,6 @@ def test_on_the_wire() -> None:
             "previous": 0,
             "source_frame": 1,
             "slot": 2,
-            "generation": 3,
             "width": 1920,
             "height": 1080,
             "captured_ns": 4,

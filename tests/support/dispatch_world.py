@@ -84,7 +84,6 @@ def frame_message(stream: str, seq: int, tiles: int = 1, slot: int = 0) -> Frame
         previous=seq - 1,
         source_frame=seq,
         slot=slot,
-        generation=0,
         width=100 * tiles,
         height=10,
         captured_ns=0,

@@ -102,7 +102,7 @@ def spec(name: str, entry: str, settings: Any, **fds: int) -> Spec[Any]:
 
 def exit_code(pid: int) -> int:
     """Wait for a child as the supervisor does."""
-    child = Child(ActorPlan("", "", "", None, {}))
+    child = Child(ActorPlan(name="", role="", entry="", settings=None, fds={}))
     child.pid, child.pidfd = pid, os.pidfd_open(pid)
     return child.reap()
 

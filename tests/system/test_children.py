@@ -102,7 +102,7 @@ def test_what_an_exit_means(code: int, cause: str, words: str) -> None:
 )
 def test_a_real_process_is_reaped(program: str, code: int) -> None:
     process = subprocess.Popen([sys.executable, "-S", "-c", program])
-    child = Child(ActorPlan("npu0", "worker", "", None, {}))
+    child = Child(ActorPlan(name="npu0", role="worker", entry="", settings=None, fds={}))
     assert not child.alive
     child.signal(signal.SIGKILL)  # there is nobody yet: nothing happens
     child.pid, child.pidfd = process.pid, os.pidfd_open(process.pid)
@@ -118,7 +118,7 @@ def test_a_real_process_is_reaped(program: str, code: int) -> None:
 
 def test_a_signal_to_a_process_that_is_gone_is_no_error() -> None:
     process = subprocess.Popen([sys.executable, "-S", "-c", "pass"])
-    child = Child(ActorPlan("npu0", "worker", "", None, {}))
+    child = Child(ActorPlan(name="npu0", role="worker", entry="", settings=None, fds={}))
     child.pid, child.pidfd = process.pid, os.pidfd_open(process.pid)
     os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOWAIT)
     child.signal(signal.SIGTERM)

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
+from actors.processes import ROLES
 from actors.runtimes.registry import kinds
 from tests.conftest import ROOT
-
-ROLES = ("probe", "capture", "tiler", "worker", "merger", "renderer")
 
 
 @contextmanager
@@ -134,7 +133,7 @@ def test_all_are_gone_when_the_supervisor_is_killed(time_: int) -> None:
 
 
 def test_the_real_roles_leave_the_nursery_one_thread_and_no_socket() -> None:
-    modules = [f"actors.{role}" for role in ROLES]
+    modules = ["actors.launcher.probe", *(role.module for role in ROLES.values())]
     modules += sorted({module for wanted in kinds().values() for module in wanted})
     seen, _ = play("preload", *modules)
     assert seen["code"] == 0
