@@ -258,7 +258,9 @@ class Stream:
             self.record.finished_seq = self.record.published_seq
         cursor = self.record.finished_seq
         self.reorder: ReorderBuffer[Frame, Detections] = ReorderBuffer(
-            self.record.published_seq, cursor, len(merger.control.slots[name])
+            published=self.record.published_seq,
+            cursor=cursor,
+            slots=len(merger.control.slots[name]),
         )
         self.held: dict[int, Result] = {}
         """Published frames that the renderer has not finished."""
@@ -279,7 +281,7 @@ class Stream:
         finished = self.record.finished_seq
         # A renderer that has outlived the merger still draws what that had sent it.
         self.reorder.finished(finished)
-        while self._unsettled is None and (assembled := next(self.reorder.leave(), None)):
+        while self._unsettled is None and (assembled := self.reorder.pop_ready()):
             self._let_out(assembled)
         for seq in [seq for seq in self.held if seq <= finished]:
             del self.held[seq]

@@ -1,4 +1,4 @@
-"""Putting frames together: an example of each rule, and random arrivals against a model.
+"""The reorder buffer: an example of each rule, and random arrivals against a model.
 
 A frame here has stage 0 with tiles known from the start and, in some tests, stage 1 whose number of
 tiles is not known at first. Its info is a text, and an answer is a text too.
@@ -25,12 +25,13 @@ from actors.dataflow.reorder import UNKNOWN, ReadyFrame, ReorderBuffer
 Key = tuple[int, int]
 
 
-def reorder(published: int = -1, cursor: int = -1, most: int = 4) -> ReorderBuffer[str, str]:
-    return ReorderBuffer(published, cursor, most)
+def reorder(published: int = -1, cursor: int = -1, slots: int = 4) -> ReorderBuffer[str, str]:
+    return ReorderBuffer(published=published, cursor=cursor, slots=slots)
 
 
 def out(frames: ReorderBuffer[str, str]) -> list[ReadyFrame[str, str]]:
-    return list(frames.leave())
+    """All frames that are ready, in their order."""
+    return list(iter(frames.pop_ready, None))
 
 
 def seqs(frames: ReorderBuffer[str, str]) -> list[int]:
@@ -40,7 +41,7 @@ def seqs(frames: ReorderBuffer[str, str]) -> list[int]:
 # ---------------------------------------------------------------- examples
 
 
-def test_a_frame_leaves_once_when_every_tile_is_here() -> None:
+def test_a_frame_comes_out_once_when_every_tile_is_here() -> None:
     frames = reorder()
     assert frames.expect(0, -1, "info", (2, 1))
     frames.answer(0, 1, 0, "c")
@@ -62,13 +63,13 @@ def test_answers_may_come_before_their_frame() -> None:
     assert out(frames) == [ReadyFrame(0, "info", True, {(0, 0): "a"}, {})]
 
 
-def test_a_frame_without_a_tile_leaves_at_once() -> None:
+def test_a_frame_without_tiles_comes_out_at_once() -> None:
     frames = reorder()
     frames.expect(0, -1, "info", (0, 0))
     assert out(frames) == [ReadyFrame(0, "info", True, {}, {})]
 
 
-def test_frames_leave_in_order() -> None:
+def test_frames_come_out_in_order() -> None:
     frames = reorder()
     for seq in (2, 0, 1):
         frames.expect(seq, seq - 1, "", (1,))
@@ -79,7 +80,7 @@ def test_frames_leave_in_order() -> None:
     assert seqs(frames) == [0, 1, 2]
 
 
-def test_a_gap_is_crossed_by_what_came_before_it() -> None:
+def test_after_a_dropped_frame_the_next_follows_the_last_captured() -> None:
     frames = reorder()
     frames.expect(9, 4, "", (0,))
     frames.expect(4, -1, "", (1,))
@@ -105,7 +106,7 @@ def test_a_missing_tile_completes_its_frame_and_says_why() -> None:
     assert out(frames) == [ReadyFrame(0, "", True, {(0, 0): "a"}, {(0, 1): "npu0: crash"})]
 
 
-def test_an_answer_heals_a_missing_tile() -> None:
+def test_an_answer_replaces_a_missing_tile() -> None:
     frames = reorder()
     frames.expect(0, -1, "", (1, 1))
     frames.missing(0, 0, 0, "npu0: crash")
@@ -123,12 +124,12 @@ def test_a_stage_of_unknown_tiles_is_waited_for() -> None:
     assert out(frames) == [ReadyFrame(0, "", True, {(0, 0): "a"}, {})]
 
 
-def test_a_frame_holds_only_the_tiles_that_it_has() -> None:
-    """Crops may have been others before the tiler came back; a strange message may say anything."""
+def test_a_frame_comes_out_with_only_the_tiles_that_it_has() -> None:
+    """A restarted tiler may find other crops than before; a faulty message may name any tile."""
     frames = reorder()
     frames.expect(0, -1, "", (1, 3))
-    frames.answer(0, 1, 2, "a crop that was")
-    frames.answer(0, 7, 0, "a stage that there is not")
+    frames.answer(0, 1, 2, "a crop of the tiler before")
+    frames.answer(0, 7, 0, "a stage that does not exist")
     frames.missing(0, 1, 1, "given up as well")
     frames.expect(0, -1, "", (1, UNKNOWN))
     frames.expect(0, -1, "", (1, 1))
@@ -148,7 +149,7 @@ def test_what_comes_too_late_is_ignored() -> None:
     assert (frames.waiting(), frames.stray, seqs(frames)) == (0, 1, [])
 
 
-def test_after_a_restart_what_is_published_leaves_again_for_the_renderer_only() -> None:
+def test_after_a_restart_published_frames_come_out_for_the_renderer_only() -> None:
     frames = reorder(published=3, cursor=1)
     for seq in (4, 3, 2, 1):
         frames.expect(seq, seq - 1, f"info {seq}", (0,))
@@ -161,9 +162,9 @@ def test_after_a_restart_what_is_published_leaves_again_for_the_renderer_only() 
 
 
 def test_frames_that_a_surviving_renderer_finished_are_not_waited_for() -> None:
-    """The merger came back when 1 was rendered; 2 and 3 were still queued in the renderer then."""
+    """The merger was restarted when 1 was rendered and 2 and 3 were queued in the renderer."""
     frames = reorder(published=3, cursor=1)
-    frames.answer(3, 0, 0, "never asked for again")
+    frames.answer(3, 0, 0, "not needed any more")
     for seq in (4, 5):
         frames.expect(seq, seq - 1, "", (0,))
     assert seqs(frames) == []
@@ -174,8 +175,8 @@ def test_frames_that_a_surviving_renderer_finished_are_not_waited_for() -> None:
     assert frames.cursor == 5
 
 
-def test_strange_messages_do_not_fill_the_memory() -> None:
-    frames = reorder(most=4)
+def test_faulty_messages_do_not_fill_the_memory() -> None:
+    frames = reorder(slots=4)
     for seq in range(1000, 3000):
         frames.answer(seq, 0, 0, "?")
         frames.missing(seq, 0, 0, "?")
@@ -192,13 +193,13 @@ def test_strange_messages_do_not_fill_the_memory() -> None:
 
 @dataclass
 class ModelFrame:
-    """A frame in a slot. `counts` is what its stages really have; `told` what the merger knows."""
+    """A frame in a slot. `counts` are its tiles; `sent` what the merger was sent."""
 
     seq: int
     previous: int
     counts: tuple[int, ...]
     dependent: bool
-    told: tuple[int, ...] | None = None
+    sent: tuple[int, ...] | None = None
     answers: dict[Key, str] = field(default_factory=dict)
     missing: dict[Key, str] = field(default_factory=dict)
 
@@ -207,10 +208,10 @@ class ModelFrame:
 
     def whole(self) -> bool:
         known = self.answers.keys() | self.missing.keys()
-        return self.told == self.counts and known == set(self.tiles())
+        return self.sent == self.counts and known == set(self.tiles())
 
     def forget(self) -> None:
-        self.told = None
+        self.sent = None
         self.answers.clear()
         self.missing.clear()
 
@@ -228,7 +229,7 @@ class Arrivals(RuleBasedStateMachine):
         self.published_seqs: list[int] = []
         self.captured: list[int] = []
         self.count = 0
-        self.frames = reorder(most=slots)
+        self.frames = reorder(slots=slots)
 
     def _one(self, data: st.DataObject) -> ModelFrame:
         return data.draw(st.sampled_from(list(self.flying.values())), "frame")
@@ -252,19 +253,19 @@ class Arrivals(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), known=st.booleans())
     def expect(self, data: st.DataObject, known: bool) -> None:
-        """The tiler tells of a frame, perhaps again, perhaps before it knows all of its tiles."""
+        """The tiler sends a frame, perhaps again, perhaps before all its tiles are known."""
         frame = self._one(data)
         known = known or not frame.dependent
         tiles = frame.counts if known else (frame.counts[0], UNKNOWN)
         taken = self.frames.expect(frame.seq, frame.previous, f"info {frame.seq}", tiles)
         assert taken == (frame.seq > self.cursor)
         if taken:
-            frame.told = tiles
+            frame.sent = tiles
 
     @precondition(lambda self: any(f.tiles() for f in self.flying.values()))
     @rule(data=st.data(), lost=st.booleans())
     def tile(self, data: st.DataObject, lost: bool) -> None:
-        """A tile's answer or its loss arrives, for the first time or again, in time or too late."""
+        """A tile is answered or given up, for the first time or again, in time or too late."""
         frames = [frame for frame in self.flying.values() if frame.tiles()]
         frame = data.draw(st.sampled_from(frames), "frame")
         key = data.draw(st.sampled_from(frame.tiles()), "tile")
@@ -292,8 +293,8 @@ class Arrivals(RuleBasedStateMachine):
             frame.missing[key] = text
 
     @rule()
-    def leave(self) -> None:
-        """Exactly those leave that are whole and have nobody unfinished before them."""
+    def pop_ready(self) -> None:
+        """Exactly those frames come out that are complete and follow one that is out."""
         expected = []
         for frame in self.flying.values():
             if frame.seq <= self.cursor:
@@ -307,9 +308,9 @@ class Arrivals(RuleBasedStateMachine):
             self.published = max(self.published, frame.seq)
             if publish:
                 self.published_seqs.append(frame.seq)
-        left = out(self.frames)
-        assert left == expected
-        for whole in left:
+        ready = out(self.frames)
+        assert ready == expected
+        for whole in ready:
             assert list(whole.answers) == sorted(whole.answers)
             assert list(whole.missing) == sorted(whole.missing)
         if not self.rendering:
@@ -326,7 +327,7 @@ class Arrivals(RuleBasedStateMachine):
         self.flying = {seq: f for seq, f in self.flying.items() if seq > self.finished}
 
     @rule()
-    def merger_starts_anew(self) -> None:
+    def merger_restarts(self) -> None:
         self.cursor = self.finished if self.rendering else self.published
         self.frames = reorder(self.published, self.cursor, self.slots)
         for frame in self.flying.values():
@@ -341,7 +342,7 @@ class Arrivals(RuleBasedStateMachine):
         begun = [
             frame
             for frame in self.flying.values()
-            if frame.seq > self.cursor and (frame.told or frame.answers or frame.missing)
+            if frame.seq > self.cursor and (frame.sent or frame.answers or frame.missing)
         ]
         assert self.frames.waiting() == len(begun) <= self.slots
 
@@ -354,8 +355,8 @@ class Arrivals(RuleBasedStateMachine):
             for key in frame.tiles():
                 self._arrive(frame, key, False)
             if self.frames.expect(frame.seq, frame.previous, f"info {frame.seq}", frame.counts):
-                frame.told = frame.counts
-        self.leave()
+                frame.sent = frame.counts
+        self.pop_ready()
         assert self.published_seqs == self.captured
         assert self.frames.waiting() == 0
 
@@ -372,9 +373,9 @@ def test_random_arrivals() -> None:
     )
 
 
-@pytest.mark.parametrize("most", [1, 3])
-def test_memory_stays_bounded_over_a_long_stream(most: int) -> None:
-    frames = reorder(most=most)
+@pytest.mark.parametrize("slots", [1, 3])
+def test_memory_stays_bounded_over_a_long_stream(slots: int) -> None:
+    frames = reorder(slots=slots)
     for seq in range(2000):
         frames.expect(seq, seq - 1, "", (1,))
         frames.answer(seq, 0, 0, "a")
