@@ -32,6 +32,7 @@ from actors.launcher.status import Status
 from actors.launcher.summary import Summary
 from actors.system import memory
 from actors.system.control_socket import SOCKET
+from actors.system.events import Events
 from actors.system.linux import now_ns
 from actors.system.run_directory import RunDirectory, live_runs
 from actors.system.supervisor import Supervisor
@@ -128,19 +129,20 @@ class _Run:
         control.initialise(now_ns())
         status = Status(run, control)
         display = Display()
+        events = Events(display.event)
         supervisor = Supervisor(
-            run.name,
-            rundir,
-            self._fork_server.process,
-            actor_plans(run, fds),
-            control.actors,
-            CODEC,
-            partial(fatal_reason, run),
+            run=run.name,
+            rundir=rundir,
+            fork_server=self._fork_server.process,
+            plans=actor_plans(run, fds),
+            records=control.actors,
+            codec=CODEC,
+            fatal_reason=partial(fatal_reason, run),
+            status=status.report,
+            events=events,
         )
-        supervisor.status = lambda: dict(status.report(supervisor))
-        supervisor.events.told = display.event
         started = f"{about.version()} on {about.machine()}"
-        supervisor.events.add("supervisor", "info", "start", started)
+        events.add("supervisor", "info", "start", started)
         display.line(f"launch: {started}, run {run.name!r}, results on {bind}")
         try:
             output_files.clear(self._topology)
@@ -152,7 +154,7 @@ class _Run:
             remove_socket_file(bind)
         if supervisor.failure is not None:
             raise LaunchError(supervisor.failure)
-        summary = Summary(run, control, supervisor.events.of_kind("broken_output"))
+        summary = Summary(run, control, events.of_kind("broken_output"))
         for line in summary.lines():
             display.line(f"launch: {line}")
         return summary.exit_code

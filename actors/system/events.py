@@ -35,11 +35,11 @@ class Event:
 
 
 class Events:
-    """The last thousand events; older ones are gone, their ids tell how many."""
+    """The last thousand events; older ones are gone, and the ids show how many."""
 
-    def __init__(self) -> None:
-        self.told: Callable[[Event], None] = lambda event: None
-        """Called with each event that comes."""
+    def __init__(self, *listeners: Callable[[Event], None]) -> None:
+        """Each listener is called with each event that is added."""
+        self._listeners = listeners
         self._events: deque[Event] = deque(maxlen=_KEPT)
         self._last = 0
 
@@ -47,7 +47,8 @@ class Events:
         self._last += 1
         event = Event(self._last, time.time(), actor, level, kind, text)
         self._events.append(event)
-        self.told(event)
+        for listener in self._listeners:
+            listener(event)
 
     def of_kind(self, kind: str) -> list[str]:
         """The texts of the events of a kind."""
@@ -58,7 +59,7 @@ class Events:
         return [asdict(event) for event in self._events if event.id > id_]
 
 
-class Listeners:
+class EventRequests:
     """The requests that wait for events: answered when one comes, or empty after a second."""
 
     def __init__(self, events: Events) -> None:

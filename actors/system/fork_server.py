@@ -38,7 +38,7 @@ from typing import Any, Generic, TypeVar
 from setproctitle import setproctitle
 
 from actors.system import logs
-from actors.system.children import describe_exit
+from actors.system.children import cause_of, describe_exit
 from actors.system.hang_detector import HangDetector
 from actors.system.linux import die_with_parent, now_ns
 
@@ -49,6 +49,11 @@ _READY_SECONDS = 60.0
 # A fork takes milliseconds; the supervisor waits for nothing else meanwhile.
 _FORK_SECONDS = 2.0
 _STEP_SECONDS = 0.1
+# The first statement of the new process; `_signal` is there without an import from a file.
+_IGNORE_SIGINT = (
+    "import _signal as s; s.signal(s.SIGINT, s.SIG_IGN); "
+    "s.pthread_sigmask(s.SIG_UNBLOCK, [s.SIGINT])"
+)
 
 # One thread each: the parallelism is in the processes, and OpenBLAS would start its threads at
 # import, which a forking process must not have. ONNX Runtime from 1.29 on has one for telemetry,
@@ -65,7 +70,14 @@ _Settings_co = TypeVar("_Settings_co", covariant=True)
 
 
 class ForkServerError(Exception):
-    """The fork server cannot start or fork; the message says why."""
+    """The fork server cannot start or fork; the message says why.
+
+    `killed`: it was ended from outside, so for nothing that a second start would meet again.
+    """
+
+    def __init__(self, text: str, *, killed: bool = False) -> None:
+        super().__init__(text)
+        self.killed = killed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,24 +115,47 @@ class ForkServer:
         # any file called like a module of the standard library would be taken for it.
         package_root = str(Path(__file__).resolve().parents[2])
         boot = (
-            f"import sys; sys.path[0] = {package_root!r}; "
+            f"{_IGNORE_SIGINT}; import sys; sys.path[0] = {package_root!r}; "
             "from actors.system.fork_server import main; main()"
         )
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", boot, str(theirs.fileno()), str(os.getpid()), *self._preload],
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=self._stderr,
-            stderr=self._stderr,
-            env={**os.environ, **_ENVIRONMENT},
-            start_new_session=True,  # Ctrl-C is for the supervisor, which then stops the others
-        )
+        # Ctrl-C is for the supervisor, which then stops the others. It is blocked from before the
+        # fork until the new process ignores it, so that none comes between.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    boot,
+                    f"{theirs.fileno()}",
+                    f"{os.getpid()}",
+                    *self._preload,
+                ],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                env={**os.environ, **_ENVIRONMENT},
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._socket = ours
         self._ready = False
 
+    def fileno(self) -> int:
+        """Readable when the server became ready or has ended: see `check_ready`."""
+        return self._socket.fileno()
+
+    def check_ready(self) -> None:
+        """Called when `fileno` is readable: it is ready, or ForkServerError says how it ended."""
+        if self._ready:  # and asked for nothing
+            raise self._gone()
+        self.wait_ready()
+
     def wait_ready(self) -> None:
-        """Return when the imports are done; ForkServerError when they fail."""
+        """Wait until the imports are done; ForkServerError when they fail."""
         if self._ready:
             return
         answer = self._receive(_READY_SECONDS, "does not start")
@@ -140,7 +175,7 @@ class ForkServer:
             try:
                 socket.send_fds(self._socket, [b"fork"], [file.fileno(), *spec.fds.values()])
             except OSError as error:
-                raise ForkServerError(f"the fork server is gone ({error.strerror})") from error
+                raise self._gone() from error
         return int(self._receive(_FORK_SECONDS, "does not fork")["pid"])
 
     def _receive(self, seconds: float, failing: str) -> dict[str, Any]:
@@ -155,19 +190,22 @@ class ForkServer:
                     text = f"the fork server process {failing} within {seconds:.0f} s"
                     raise ForkServerError(text) from None
             except OSError as error:
-                raise ForkServerError(f"the fork server is gone ({error.strerror})") from error
+                raise self._gone() from error
         if not data:
-            raise ForkServerError(f"the fork server process {self._end_of()}")
+            raise self._gone()
         answer: dict[str, Any] = json.loads(data)
         return answer
 
-    def _end_of(self) -> str:
-        """How the process came to its end, whose socket is closed already."""
+    def _gone(self) -> ForkServerError:
+        """How the process ended, whose socket is closed already."""
         try:
             code = self.process.wait(1)
         except subprocess.TimeoutExpired:
-            return "closed its socket"
-        return f"{describe_exit(code)}; see the lines above" if code >= 0 else describe_exit(code)
+            return ForkServerError("the fork server process closed its socket")
+        end = describe_exit(code)
+        end = f"{end}; see the lines above" if code >= 0 else f"was {end}"
+        killed = cause_of(code) == "killed"
+        return ForkServerError(f"the fork server process {end}", killed=killed)
 
     def renew(self) -> None:
         """End the process, whatever is left of it, and start another. Actors are not touched."""
@@ -255,7 +293,6 @@ def _become(spec: Spec[object], middle: int, supervisor: int) -> None:
         while os.getppid() == middle:
             time.sleep(0.0005)  # until it has exited: well under a millisecond
         die_with_parent(supervisor)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         setproctitle(f"tritile: {spec.run} {spec.name} ({spec.role})")
         logging.getLogger().name = spec.name
         module, _, function = spec.entry.partition(":")

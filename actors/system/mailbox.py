@@ -19,6 +19,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import zmq
 
@@ -38,6 +39,13 @@ class Transport:
     rundir: Path
     codec: Codec
     token: bytes = b""
+
+
+class Addresses(Protocol):
+    """Which incarnation of each actor takes messages."""
+
+    def incarnation(self, name: str) -> int:
+        """0 when the actor is down."""
 
 
 class Peers:
@@ -126,7 +134,7 @@ class Inbox:
 class Outbox:
     """Sockets to the other actors, opened when first needed. For one thread."""
 
-    def __init__(self, transport: Transport, peers: Peers) -> None:
+    def __init__(self, transport: Transport, peers: Addresses) -> None:
         self._transport = transport
         self._peers = peers
         self._sockets: dict[str, tuple[int, zmq.Socket[bytes]]] = {}

@@ -20,13 +20,15 @@ class Note(Message):
     """Actor to supervisor: something a person should be able to read in `actorctl events`.
 
     `level` is info, warning, error, or fatal; a fatal note is the reason of an exit that follows.
-    `kind` is one word for programs, see `events.Event`.
+    `kind` is one word for programs, see `events.Event`. `excuses` names the actors whose latest
+    failed starts were not their own fault: an input was to blame.
     """
 
     name: str
     level: str
     kind: str
     text: str
+    excuses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class Up(Message):
 class Down(Message):
     """Supervisor to all: that incarnation of `name` has ended or is being ended.
 
-    `cause` is "crash", "hang", "killed" (by somebody's SIGKILL) or "stopped"; `suspects` are the
-    jobs that it was computing, if the cause may lie in one of them.
+    `cause` is "crash", "hang", "killed" (by a signal from outside) or "stopped"; `suspects` are the
+    items that it was computing, if the cause may lie in one of them.
     """
 
     name: str
@@ -66,7 +68,7 @@ class Stop(Message):
 
 @dataclass(frozen=True, slots=True)
 class Drain(Message):
-    """Supervisor to a capture: read no more, exit when the frames in flight are finished."""
+    """Supervisor to an actor that ends by itself: take in nothing more, finish what is in hand."""
 
 
 SUPERVISION: tuple[type[Message], ...] = (Ready, Note, Summary, Up, Down, Stop, Drain)

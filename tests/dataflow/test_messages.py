@@ -39,6 +39,8 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
         return st.binary(max_size=50)
     if annotation is bool:
         return st.booleans()
+    if annotation == tuple[str, ...]:
+        return st.lists(st.text(max_size=8), max_size=3).map(tuple)
     if annotation == tuple[int, ...]:
         return st.lists(INTEGERS, max_size=8).map(tuple)
     return messages_of(annotation)
@@ -60,6 +62,7 @@ WRONG: dict[Any, list[Any]] = {
     bytes: ["x", 0, None, [1]],
     bool: [0, 1, "true", None],
     tuple[int, ...]: [1, "12", b"12", None, [1.0], ["1"], [True], [[1]], {"0": 1}],
+    tuple[str, ...]: [1, "12", b"12", None, [1], [["a"]], {"0": "a"}],
     Frame: [None, 1, [], {}, {"t": "frame"}, "frame"],
 }
 
@@ -72,7 +75,7 @@ def plain(message: Message) -> dict[str, Any]:
 
 def example_of(kind: type[Message]) -> Message:
     values: dict[Any, Any] = {int: 7, str: "npu0", bytes: b"\0" * 24, bool: True}
-    values |= {tuple[int, ...]: (1, 2), Frame: FRAME}
+    values |= {tuple[int, ...]: (1, 2), tuple[str, ...]: ("a", ""), Frame: FRAME}
     hints = typing.get_type_hints(kind)
     return kind(**{field.name: values[hints[field.name]] for field in fields(kind)})
 

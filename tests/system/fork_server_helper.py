@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actors.system.children import ActorPlan, Child
+from actors.system.child_process import ChildProcess
 from actors.system.fork_server import ForkServer, ForkServerError, Spec
 from actors.system.linux import adopt_orphans
 
@@ -25,7 +27,7 @@ ENTRIES = "tests.system.fork_server_helper"
 
 
 def report(spec: Spec[Any]) -> int:
-    """Tell what this process is, and end with the code that the settings name."""
+    """Report what this process is, and exit with the code that the settings name."""
     fds = {}
     for fd in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(OSError):  # the listing's own
@@ -52,7 +54,7 @@ def report(spec: Spec[Any]) -> int:
 
 
 def hold(_: Spec[Any]) -> int:
-    """Do nothing until somebody ends it."""
+    """Do nothing until a signal comes."""
     while True:
         signal.pause()
 
@@ -69,7 +71,7 @@ def stumble(spec: Spec[Any]) -> int:
 
 
 def size(spec: Spec[Any]) -> int:
-    """Tell how large the settings are."""
+    """Report how large the settings are."""
     os.write(spec.fds["out"], str(len(spec.settings)).encode())
     return 0
 
@@ -102,13 +104,15 @@ def spec(name: str, entry: str, settings: Any, **fds: int) -> Spec[Any]:
 
 def exit_code(pid: int) -> int:
     """Wait for a child as the supervisor does."""
-    child = Child(ActorPlan(name="", role="", entry="", settings=None, fds={}))
-    child.pid, child.pidfd = pid, os.pidfd_open(pid)
-    return child.reap()
+    process = ChildProcess(pid)
+    select.select([process.fd], [], [], 60)
+    code = process.reap()
+    assert code is not None
+    return code
 
 
 def state(pid: int) -> dict[str, Any]:
-    """What /proc knows of a process."""
+    """What /proc says of a process."""
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
     )
@@ -125,21 +129,21 @@ def state(pid: int) -> dict[str, Any]:
 def play_reports() -> Any:
     """Three actors in turn, each with descriptors of its own."""
     actors = []
-    with fork_server(ENTRIES) as home:
-        home.wait_ready()
-        before = state(home.process.pid)
+    with fork_server(ENTRIES) as server:
+        server.wait_ready()
+        before = state(server.process.pid)
         for number in range(3):
             out, write_end = os.pipe()
             read_end, give = os.pipe()
             os.write(give, f"for {number}".encode())
             settings = {"code": [0, 64, 7][number], "text": "ß" * number}
             fds = {"out": write_end, "in": read_end}
-            pid = home.fork(spec(f"npu{number}", "report", settings, **fds))
+            pid = server.fork(spec(f"npu{number}", "report", settings, **fds))
             os.close(write_end)
             facts = json.loads(os.read(out, 100_000))
             actors.append({"pid": pid, "facts": facts, "code": exit_code(pid)})
-        after = state(home.process.pid)
-        pid = home.process.pid
+        after = state(server.process.pid)
+        pid = server.process.pid
     return {
         "supervisor": os.getpid(),
         "fork server": pid,
@@ -152,71 +156,83 @@ def play_reports() -> Any:
 
 def play_stumbles() -> Any:
     codes = {}
-    with fork_server() as home:
+    with fork_server() as server:
         for how in ("raise", "exit", "SIGSEGV", "SIGKILL", "SIGTERM"):
-            codes[how] = exit_code(home.fork(spec("npu0", "stumble", {"how": how})))
+            codes[how] = exit_code(server.fork(spec("npu0", "stumble", {"how": how})))
     return codes
 
 
 def play_hold(fd: str) -> Any:
     """Actors that hold `fd` until this process is killed."""
-    with fork_server() as home:
-        pids = [home.fork(spec(f"npu{n}", "hold", None, held=int(fd))) for n in range(4)]
+    with fork_server() as server:
+        pids = [server.fork(spec(f"npu{n}", "hold", None, held=int(fd))) for n in range(4)]
         os.close(int(fd))
-        print(json.dumps([home.process.pid, *pids]), flush=True)
+        print(json.dumps([server.process.pid, *pids]), flush=True)
         signal.pause()
 
 
 def play_sizes(*sizes: str) -> Any:
-    told = []
-    with fork_server() as home:
+    sizes_seen = []
+    with fork_server() as server:
         for count in sizes:
             out, write_end = os.pipe()
-            pid = home.fork(spec("npu0", "size", "x" * int(count), out=write_end))
-            told.append(int(os.read(out, 100)))
+            pid = server.fork(spec("npu0", "size", "x" * int(count), out=write_end))
+            sizes_seen.append(int(os.read(out, 100)))
             assert exit_code(pid) == 0
-    return told
+    return sizes_seen
 
 
 def play_many_descriptors(count: str) -> Any:
-    with fork_server() as home:
+    with fork_server() as server:
         out, write_end = os.pipe()
         more = {f"frames.cam{n}": os.open("/dev/null", os.O_RDONLY) for n in range(int(count))}
-        pid = home.fork(spec("tiler", "report", {}, out=write_end, **more))
+        pid = server.fork(spec("tiler", "report", {}, out=write_end, **more))
         facts = json.loads(os.read(out, 100_000))
         return {"code": exit_code(pid), "given": len(facts["given"])}
 
 
 def play_preload(*modules: str) -> Any:
     """The modules that a real run preloads; then an actor, to see that it still can fork."""
-    with fork_server(*modules) as home:
-        home.wait_ready()
-        found = state(home.process.pid)
+    with fork_server(*modules) as server:
+        server.wait_ready()
+        found = state(server.process.pid)
         out, write_end = os.pipe()
-        pid = home.fork(spec("npu0", "report", {}, out=write_end))
+        pid = server.fork(spec("npu0", "report", {}, out=write_end))
         threads = json.loads(os.read(out, 100_000))["threads"]
         return {"fork server": found, "threads": threads, "code": exit_code(pid)}
 
 
 def play_failure(*modules: str) -> Any:
-    with fork_server(*modules) as home:
+    with fork_server(*modules) as server:
         try:
-            home.fork(spec("npu0", "hold", None))
+            server.fork(spec("npu0", "hold", None))
         except ForkServerError as error:
             return str(error)
     return None
 
 
-def play_killed_nursery() -> Any:
-    with fork_server() as home:
-        home.wait_ready()
-        home.process.kill()
-        home.process.wait()
+def play_killed_fork_server() -> Any:
+    with fork_server() as server:
+        server.wait_ready()
+        server.process.kill()
+        server.process.wait()
         try:
-            home.fork(spec("npu0", "hold", None))
+            server.fork(spec("npu0", "hold", None))
         except ForkServerError as error:
             return str(error)
     return None
+
+
+def play_sigint() -> Any:
+    """Servers that get SIGINT in all the first moments of their lives."""
+    codes: list[int | None] = []
+    for milliseconds in (0, 0, 0, 1, 2, 4, 8, 16, 32, 64):
+        with fork_server() as server:
+            time.sleep(milliseconds / 1000)
+            server.process.send_signal(signal.SIGINT)
+            codes.append(exit_code(server.fork(spec("npu0", "stumble", {"how": "SIGINT"}))))
+            codes.append(server.process.poll())
+    return codes
 
 
 if __name__ == "__main__":

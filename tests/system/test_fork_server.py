@@ -95,7 +95,7 @@ def test_ctrl_c_is_not_an_actors_business(reports: dict[str, Any]) -> None:
         assert actor["facts"]["session"] == reports["fork server"] != reports["session"]
 
 
-def test_the_nursery_keeps_nothing_of_what_it_forked(reports: dict[str, Any]) -> None:
+def test_the_fork_server_keeps_nothing_of_what_it_forked(reports: dict[str, Any]) -> None:
     assert reports["before"] == reports["after"]
     assert reports["after"]["children"] == []
     assert reports["after"]["threads"] == 1
@@ -111,7 +111,7 @@ def test_other_ways_to_end() -> None:
 
 @pytest.mark.parametrize("time_", range(5))
 def test_all_are_gone_when_the_supervisor_is_killed(time_: int) -> None:
-    """The pipe's write end stands for the memory: its end is read when nobody holds it any more."""
+    """The pipe's write end stands for the memory: its end is read once no process holds it."""
     read_end, write_end = os.pipe()
     with ExitStack() as stack:
         stack.callback(os.close, read_end)
@@ -132,7 +132,7 @@ def test_all_are_gone_when_the_supervisor_is_killed(time_: int) -> None:
         assert os.read(read_end, 1) == b""
 
 
-def test_the_real_roles_leave_the_nursery_one_thread_and_no_socket() -> None:
+def test_the_real_roles_leave_the_fork_server_one_thread_and_no_socket() -> None:
     modules = ["actors.launcher.probe", *(role.module for role in ROLES.values())]
     modules += sorted({module for wanted in kinds().values() for module in wanted})
     seen, _ = play("preload", *modules)
@@ -157,15 +157,22 @@ FAILURES = {
 @pytest.mark.parametrize(("source", "sentence"), FAILURES.items())
 def test_a_module_that_cannot_be_imported(tmp_path: Path, source: str, sentence: str) -> None:
     (tmp_path / "failing.py").write_text(source)
-    told, log = play("failure", "json", "failing", path=tmp_path)
-    assert told == sentence
+    message, log = play("failure", "json", "failing", path=tmp_path)
+    assert message == sentence
     assert "Traceback" not in log
 
 
-def test_a_nursery_that_was_killed_is_told_in_a_sentence() -> None:
-    told, log = play("killed_nursery")
-    assert told.startswith("the fork server ")
+def test_server_that_was_killed_is_reported_in_a_sentence() -> None:
+    message, log = play("killed_fork_server")
+    assert message == "the fork server process was killed by SIGKILL"
     assert "Traceback" not in log
+
+
+def test_ctrl_c_at_any_moment_is_ignored() -> None:
+    """Also while the interpreter starts, where Python would print a traceback."""
+    codes, log = play("sigint")
+    assert codes == [0, None] * 10
+    assert log == ""
 
 
 def test_settings_of_any_size() -> None:

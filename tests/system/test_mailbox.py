@@ -41,7 +41,10 @@ def receive(inbox: Inbox, count: int, seconds: float = 10.0) -> list[Message]:
     """The next messages: at least `count` of them, or those that came in time."""
     messages: list[Message] = []
     deadline = time.monotonic() + seconds
-    while len(messages) < count and inbox.socket.poll(max(0, deadline - time.monotonic()) * 1000):
+    while len(messages) < count:
+        left = deadline - time.monotonic()
+        if not inbox.socket.poll(max(0, round(left * 1000))):
+            break
         messages += inbox.drain()
     return messages
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgpack
 import pytest
@@ -13,6 +13,7 @@ import zmq
 
 from actors.system.codec import Codec
 from actors.system.control_socket import SOCKET, ControlError, request
+from actors.system.events import Events
 from actors.system.fork_server import ForkServer
 from actors.system.messages import SUPERVISION
 from actors.system.run_directory import endpoint
@@ -22,9 +23,17 @@ from actors.system.supervisor import Supervisor
 @pytest.fixture
 def supervisor(short_tmp: Path) -> Iterator[Supervisor]:
     """Turned by a thread until the test ends."""
-    nobody = cast(ForkServer, None)
+    fork_server = ForkServer((), 2)
     supervisor = Supervisor(
-        "street", short_tmp, nobody, [], {}, Codec(*SUPERVISION), lambda _: None
+        run="street",
+        rundir=short_tmp,
+        fork_server=fork_server,
+        plans=[],
+        records={},
+        codec=Codec(*SUPERVISION),
+        fatal_reason=lambda _: None,
+        status=lambda _: {},
+        events=Events(),
     )
     supervisor.events.add("npu0", "info", "running", "running")
     done = threading.Event()
@@ -39,6 +48,7 @@ def supervisor(short_tmp: Path) -> Iterator[Supervisor]:
     done.set()
     thread.join()
     supervisor.close()
+    fork_server.close()
 
 
 REFUSED: list[tuple[dict[Any, Any], str]] = [
