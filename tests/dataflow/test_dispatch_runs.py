@@ -174,13 +174,15 @@ class Run:
             self.to_tiler.append((name, job.id, STALE, b""))
             return
         # It may be killed between the two, and the one that was sent first may be lost all the
-        # same.
+        # same: of answer and credit either may come alone.
         fate = self.random.random() if self.kills else 1.0
-        if fate > 0.03:
+        if fate > 0.05:
             self._answer(key)
-        if fate > 0.06 or fate < 0.03:
+        if fate <= 0.05:
+            self._act(self.dispatch.finished(name, job.id, "", returned))
+        elif fate > 0.1:
             self.to_tiler.append((name, job.id, "", returned))
-        if fate < 0.06:
+        if fate <= 0.1:
             self.kills -= 1
             self._worker_down(name, "killed", 1)
 
