@@ -169,7 +169,7 @@ class Run:
                 self._worker_down(name, trouble, 2)
             return
         self.workers[name].jobs.popleft()
-        returned = rows_found(key) if self.dispatch.returns_rows(job.stage) else b""
+        returned = rows_found(key) if self.dispatch.returns_detections(job.stage) else b""
         if not self.merger_up or self.random.random() < 0.05:
             self.to_tiler.append((name, job.id, STALE, b""))
             return
