@@ -15,6 +15,7 @@ from pathlib import Path
 
 from actors.config.errors import Finding, Place, dotted, show
 from actors.config.file_errors import (
+    exists,
     file_problem,
     labels_problem,
     model_problem,
@@ -66,7 +67,7 @@ def check_ground_truth(config: PartialConfig) -> Iterator[Finding]:
 
 def _source_problem(source: str, written: str) -> str | None:
     kind = source_kind(source)
-    if written.isdecimal() and not Path(source).exists():
+    if re.fullmatch("[0-9]{1,2}", written) and not exists(Path(source)):
         return f"there is no file {show(written)}; for a camera write " + show(
             f"/dev/video{written}"
         )

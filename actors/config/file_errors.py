@@ -34,6 +34,11 @@ def file_problem(path: Path, written: str) -> str | None:
         return f"{name} cannot be read ({reason(error)}); correct the path or its permissions"
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there. `Path.exists` raises for a name that is too long."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def _name_problem(path: Path, name: str) -> str | None:
     """Why a name cannot be used with every library: OpenCV ends the process over such a name."""
     try:

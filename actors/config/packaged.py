@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from actors.config.file_errors import exists
 from actors.runtimes.npu_status import on_board
 
 TOPOLOGY = Path(__file__).parents[1] / "demo" / "topology.toml"
@@ -27,14 +28,14 @@ def model_file(path: Path) -> Path:
 
     Where neither file exists, the one for this machine: it is the one to be reported as missing.
     """
-    if path.suffix.lower() in _SUFFIXES or path.exists():
+    if path.suffix.lower() in _SUFFIXES or exists(path):
         return path
     wanted = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
     if not on_board():
         wanted.reverse()
-    return next((file for file in wanted if file.exists()), wanted[0] if not path.suffix else path)
+    return next((file for file in wanted if exists(file)), wanted[0] if not path.suffix else path)
 
 
 def labels_file(written: str, path: Path) -> Path:
     """The file of class names meant by `written`: "coco" is the package's where no such file is."""
-    return _COCO if written == "coco" and not path.exists() else path
+    return _COCO if written == "coco" and not exists(path) else path

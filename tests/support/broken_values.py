@@ -43,6 +43,9 @@ SOURCES = [
          'streams.cam0.source: "empty" is empty; give another file'),
     case("camera-as-a-number-in-quotes", stream('source = "2"'),
          'streams.cam0.source: there is no file "2"; for a camera write "/dev/video2"'),
+    case("source-with-a-name-too-long", stream(f'source = "{"1" * 300}"'),
+         f'streams.cam0.source: "{"1" * 200}..." cannot be read (File name too long); correct the '
+         "path or its permissions"),
     case("source-empty-text", stream('source = ""'),
          "streams.cam0.source: the path is empty; give the path of a file"),
     case("source-that-no-file-can-have", stream('source = "a\\u0000b"'),
@@ -84,6 +87,9 @@ MODELS = [
          'FOLDER/models/lage.onnx); did you mean "large.onnx"?'),
     case("model-without-path", large("conf = 0.5"),
          "models.large.path: missing; add path = ... (the .onnx or .rknn file)"),
+    case("model-with-a-name-too-long", large(f'path = "{"a" * 300}"'),
+         f'models.large.path: "{"a" * 200}..." cannot be read (File name too long); correct the '
+         "path or its permissions"),
     case("model-is-a-folder", large('path = "models"\nruntime = "onnx"'),
          'models.large.path: "models" is a folder; give a file'),
     case("model-is-no-file", large('path = "/dev/null"\nruntime = "onnx"'),
