@@ -120,7 +120,8 @@ class Merger(Actor[RunSettings]):
                 "results.bind or stop the program that uses it"
             ) from None
         self.watch(self.results)
-        if self.settings.results.jsonl is not None:
+        broken = any(stream.log_broken for stream in self.control.streams.values())
+        if self.settings.results.jsonl is not None and not broken:
             try:
                 self.results_log = ResultLog(self.settings.results.jsonl)
             except OSError as error:
@@ -219,10 +220,10 @@ class Merger(Actor[RunSettings]):
             self.results_log.write(record)
         except OSError as error:
             path = self.settings.results.jsonl
-            last = record.get("seq", self.control.streams[record["stream"]].published_seq)
-            text = f"{path} is broken from frame {last} of {record['stream']} on: {error.strerror}"
-            self.note("error", text, "broken_output")
+            self.note("error", f"{path} cannot be written: {error.strerror}", "broken_output")
             self.results_log = None
+            for stream in self.control.streams.values():
+                stream.log_broken = stream.published_seq + 2
 
     def merge(self, answers: dict[tuple[int, int], Detections]) -> Detections:
         """All tiles' detections as one list with the run's class ids, best score first."""

@@ -54,6 +54,8 @@ class StreamRecord(Record):
     """Frames that are in the renderer's video for sure."""
     broken = Word()
     """1 once the video cannot be written any more: no renderer goes on with it."""
+    log_broken = Word()
+    """Once the result log cannot be written: the last sequence number in it, + 2; else 0."""
     ended = Word()
     """1 once the end message has been published."""
     latency_p50_us = Word()

@@ -15,19 +15,20 @@ from actors.system.text import plural
 class Summary:
     """What a run did, when it is over, and its exit code."""
 
-    def __init__(self, run: RunSettings, control: ControlBlock, broken: Sequence[str]) -> None:
-        """`broken` says of each output that could not be written to its end why not."""
+    def __init__(self, run: RunSettings, control: ControlBlock, reasons: Sequence[str]) -> None:
+        """`reasons` say why outputs could not be written."""
         self._run = run
         self._control = control
-        self._broken = broken
+        self._reasons = reasons
 
     @property
     def exit_code(self) -> int:
         """1 when an output is incomplete."""
-        return 1 if self._broken else 0
+        streams = self._control.streams.values()
+        return 1 if any(stream.broken or stream.log_broken for stream in streams) else 0
 
     def lines(self) -> list[str]:
-        """One line a stream and an output; what is incomplete comes last, with its reason."""
+        """One line a stream and an output; why an output is incomplete comes last."""
         seconds = (now_ns() - self._control.run.started_ns) / 1e9
         lines = []
         for name, stream in self._control.streams.items():
@@ -38,14 +39,28 @@ class Summary:
             video = self._run.streams[name].video
             if video is not None and stream.published:
                 lines.append(f"{name}: drawn into {video_files(video, stream)}")
-        log = self._run.results.jsonl
-        if log is not None:
-            lines.append(f"records in {log}")
+        if self._run.results.jsonl is not None:
+            lines.append(f"records in {self._run.results.jsonl}{self._log_state()}")
         if self._run.emulated:
             lines.append("the cores were emulated: rates and detections are not a real NPU's")
         if self._run.simulated:
             lines.append("the cores were simulated: detections are the board's, rates are not")
-        return lines + [f"error: {text}" for text in self._broken]
+        lines += [f"warning: {text}" for text in self._reasons]
+        if self.exit_code:
+            lines.append("error: an output is incomplete; remove the cause and run again")
+        return lines
+
+    def _log_state(self) -> str:
+        """How far the result log is good, where it is not complete."""
+        ends = [
+            f"frame {stream.log_broken - 2} of {name}"
+            for name, stream in self._control.streams.items()
+            if stream.log_broken > 1
+        ]
+        if ends:
+            return f": good up to {', '.join(ends)}"
+        broken = any(stream.log_broken for stream in self._control.streams.values())
+        return ": nothing is in it" if broken else ""
 
     def _losses(self, name: str) -> str:
         stream = self._control.streams[name]
@@ -87,4 +102,7 @@ def video_files(path: Path, stream: StreamRecord) -> str:
     where = str(path)
     if len(found) > 1:
         where = f"{len(found)} parts, {path} to {found[-1].name}, which were not joined"
-    return f"{where} (broken: not all frames are in it)" if stream.broken else where
+    if not stream.broken:
+        return where
+    frames = plural(stream.rendered, "frame") if path in found else "nothing"
+    return f"{where}: incomplete, {frames} of it can be used"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.config.schema import Worker
+from actors.config.schema import Results, Worker
 from actors.dataflow.shared_records import FREE, IN_FLIGHT, ControlBlock
 from actors.launcher.summary import Summary, spans, unpublished
 from actors.system.linux import now_ns
-from tests.support.plans import SMALL, model, planned
+from tests.support.plans import SMALL, model, planned, source
 
 
 def block(slots: int = 6) -> tuple[Summary, ControlBlock]:
@@ -52,11 +53,27 @@ def test_captured_frames_whose_results_did_not_go_out_are_named() -> None:
 
 
 def test_a_broken_output_is_exit_code_1_and_the_last_line() -> None:
-    summary, _ = block()
-    reason = "out.jsonl is incomplete: No space left on device"
-    broken = Summary(summary._run, summary._control, [reason])
-    assert broken.lines()[-1] == f"error: {reason}"
-    assert broken.exit_code == 1
+    run = planned(
+        [model("small", runtime="onnx")],
+        {"small": SMALL},
+        {"npu0": Worker(core=0, models=["small"])},
+        {"cam0": source(), "cam1": source()},
+        slots=2,
+    )
+    run = replace(run, results=Results(jsonl=Path("/here/out.jsonl")))
+    control = ControlBlock(run.layout, memoryview(bytearray(run.layout.size)))
+    control.initialise(now_ns() - 10_000_000_000)
+    summary = Summary(run, control, ["/here/out.jsonl cannot be written: No space left on device"])
+    control.streams["cam0"].log_broken = 41 + 2
+    control.streams["cam1"].log_broken = 1  # none of its records is in the log
+    assert summary.lines()[2:] == [
+        "records in /here/out.jsonl: good up to frame 41 of cam0",
+        "warning: /here/out.jsonl cannot be written: No space left on device",
+        "error: an output is incomplete; remove the cause and run again",
+    ]
+    assert summary.exit_code == 1
+    control.streams["cam0"].log_broken = 1
+    assert summary.lines()[2] == "records in /here/out.jsonl: nothing is in it"
 
 
 @pytest.mark.parametrize(

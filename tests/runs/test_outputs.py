@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -47,10 +48,12 @@ def _goes_on(harness: Harness) -> None:
 
 
 def _stop(harness: Harness) -> list[str]:
-    """End the run well; what it said about its outputs."""
+    """End a run whose output is broken; what it said about its outputs."""
     harness.ask(do="stop")
-    assert harness.wait(20) == 0, harness.stderr
-    return [line for line in harness.stderr.splitlines()[-6:] if "out.mp4" in line]
+    assert harness.wait(20) == 1, harness.stderr
+    lines = harness.stderr.splitlines()
+    assert lines[-1].startswith("launch: error: an output is incomplete")
+    return [line for line in lines[-6:] if "out.mp4" in line]
 
 
 @pytest.mark.slow
@@ -68,7 +71,10 @@ def test_a_broken_video_stays_broken_when_the_renderer_dies(
         _kill_renderer(harness)  # the next one has no such limit
         _goes_on(harness)
         lines = _stop(harness)
-    assert any("drawn into" in line and "broken" in line for line in lines), lines
+    (drawn,) = (line for line in lines if "drawn into" in line)
+    state = re.fullmatch(r".*: incomplete, (\d+) frames? of it can be used", drawn)
+    assert state is not None, drawn
+    assert VideoFile(out, 30).frames >= int(state[1])
     assert any("warning" in line and "File too large" in line for line in lines), lines
     assert parts(out) == [out]
 
@@ -94,6 +100,7 @@ def test_a_video_that_was_deleted_is_broken_for_the_next_renderer(
         _goes_on(harness)
         lines = _stop(harness)
     assert any("warning" in line and "are gone from it" in line for line in lines), lines
+    assert any("incomplete, nothing of it can be used" in line for line in lines), lines
     assert not out.exists()
 
 
@@ -106,7 +113,7 @@ def test_frames_that_cannot_be_encoded_break_the_video_not_the_run(tmp_path: Pat
     topology = runs.stream(images) + runs.instant() + runs.stage("s", "frame") + runs.workers(1)
     with Harness(topology, "--set", f"render.video={out}") as harness:
         _, ends = runs.collect(harness)
-        assert harness.wait(20) == 0, harness.stderr
+        assert harness.wait(20) == 1, harness.stderr
         lines = harness.stderr.splitlines()
     assert ends == {"cam0": 4}
     assert any("no video can be made of 20000x64 frames" in line for line in lines[-4:]), lines
@@ -185,7 +192,7 @@ def test_the_summary_says_what_a_renderer_left_that_died_while_it_joined(tmp_pat
     assert text == f"2 parts, {path} to {part(path, 1).name}, which were not joined"
     assert not joined(path).exists()
     record.broken = 1
-    assert summary.video_files(path, record) == f"{text} (broken: not all frames are in it)"
+    assert summary.video_files(path, record) == f"{text}: incomplete, 6 frames of it can be used"
 
 
 def _stream_record(*, rendered: int, end_seq: int) -> StreamRecord:

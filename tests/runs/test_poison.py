@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from pathlib import Path
 
@@ -132,13 +133,15 @@ def test_full_disk_breaks_the_output_not_the_run(scene_video: Path, tmp_path: Pa
         resource.prlimit(processes["renderer"], resource.RLIMIT_FSIZE, (600_000, 600_000))
         resource.prlimit(processes["merger"], resource.RLIMIT_FSIZE, (10_000, 10_000))
         records, ends = runs.collect(harness)
-        assert harness.wait(20) == 0, harness.stderr
-        last = harness.stderr.splitlines()[-4:]
+        assert harness.wait(20) == 1, harness.stderr
+        *_, last = lines = harness.stderr.splitlines()
     assert runs.in_order_once(records["cam0"], 40)
     assert ends == {"cam0": 40}
-    broken = [line for line in last if "is broken" in line]
-    assert len(broken) == 2, last
-    assert all("File too large" in line for line in broken)
-    # What was written before can be used.
-    assert 0 < len(log.read_text().splitlines()) < 40
+    assert last == "launch: error: an output is incomplete; remove the cause and run again"
+    assert len([line for line in lines[-6:] if "File too large" in line]) == 2, lines
+    # What was written before can be used, and the summary says how far.
+    whole = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
+    assert 0 < len(whole) < 40
+    end = f"launch: records in {log}: good up to frame {whole[-1]['seq']} of cam0"
+    assert end in lines, lines
     assert cv2.VideoCapture(str(video)).read()[0]
