@@ -23,7 +23,9 @@ from actors.config.file_errors import (
     reason,
 )
 from actors.config.partial import PartialConfig
+from actors.config.schema import Model
 from actors.outputs.video_files import of_streams
+from actors.runtimes.registry import runtime_kind
 from actors.sources.classify import IMAGE_SUFFIXES, has_image_name, source_kind
 
 SERVER_KEY = "server.key_secret"
@@ -93,7 +95,7 @@ def check_rknn_models(config: PartialConfig) -> Iterator[Finding]:
     """Keys that a converted model has inside already."""
     for name, model in config.tables.models.items():
         for key in ("mean", "std"):
-            if model.runtime in ("rknn", "simulator") and key in model.model_fields_set:
+            if _reads(model, "rknn") and key in model.model_fields_set:
                 problem = f"a .rknn has its {key} inside; remove it here and convert with it"
                 yield ("models", name, key), problem
 
@@ -105,9 +107,11 @@ def check_models(config: PartialConfig) -> Iterator[Finding]:
             continue
         path: Place = ("models", name, "path")
         written = config.written.get(path, "")
-        if model.runtime == "instant":
+        if _reads(model, "none"):
             if model.path is not None:
-                yield path, 'runtime "instant" reads no file; remove path'
+                yield path, f'runtime "{model.runtime}" reads no file; remove path'
+        elif model.path is None and _reads(model, "any"):
+            pass
         elif model.path is None:
             yield path, "missing; add path = ... (the .onnx or .rknn file)"
         elif model.runtime is None:
@@ -115,14 +119,23 @@ def check_models(config: PartialConfig) -> Iterator[Finding]:
                 path,
                 f"{show(written)} is neither a .onnx nor a .rknn; say which runtime = ... reads it",
             )
-        elif problem := model_problem(model.path, written, model.runtime):
+        elif problem := model_problem(model.path, written, runtime_kind(model.runtime)):
             yield path, problem
-        if model.runtime == "emulated" and model.latency_ms is None:
-            problem = 'missing; runtime "emulated" needs the milliseconds that one inference takes'
-            yield ("models", name, "latency_ms"), problem
-        if model.runtime != "instant" and model.size is not None:
+        needs_latency = model.runtime is not None and runtime_kind(model.runtime).needs_latency
+        if needs_latency and model.latency_ms is None:
+            yield (
+                ("models", name, "latency_ms"),
+                f'missing; runtime "{model.runtime}" needs the milliseconds that one inference '
+                "takes",
+            )
+        if not _reads(model, "any", "none") and model.size is not None:
             problem = 'size goes with runtime = "instant" only, a file has its own; remove it'
             yield ("models", name, "size"), problem
+
+
+def _reads(model: Model, *formats: str) -> bool:
+    """Whether the model's runtime reads files of one of these formats (`RuntimeKind.file`)."""
+    return model.runtime is not None and runtime_kind(model.runtime).file in formats
 
 
 def check_labels(config: PartialConfig) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.config.errors import nearest, show
+from actors.runtimes.registry import RuntimeKind
 
 _LONGEST_LABELS = 100_000
 
@@ -81,17 +82,19 @@ def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> st
         return f"{name} cannot be written ({reason(error)}); give another file"
 
 
-def model_problem(path: Path, written: str, runtime: str) -> str | None:
-    """Why the file is not a model for the runtime, judged by its first four bytes."""
+def model_problem(path: Path, written: str, kind: RuntimeKind) -> str | None:
+    """Why the file is not a model for a kind of runtime, judged by its first four bytes."""
     if problem := file_problem(path, written):
         return problem
     with path.open("rb") as file:
         start = file.read(4)
     name = show(written)
-    if runtime in ("rknn", "simulator"):
+    if kind.file == "any":
+        return None
+    if kind.file == "rknn":
         return None if start == b"RKNN" else f"{name} is not a .rknn file; convert the model again"
     if start == b"RKNN":
-        return f'{name} is a .rknn file and runtime "{runtime}" reads .onnx; give the .onnx'
+        return f'{name} is a .rknn file and runtime "{kind.name}" reads .onnx; give the .onnx'
     # Protobuf: field 1 (ir_version) as a varint comes first in every .onnx.
     return None if start[0] == 0x08 else f"{name} is not an ONNX model; export the model again"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from actors.config.file_errors import exists
 from actors.runtimes.npu_status import on_board
+from actors.runtimes.registry import KINDS, kind_for
 
 TOPOLOGY = Path(__file__).parents[1] / "demo" / "topology.toml"
 _MODELS = Path(__file__).parents[1] / "demo"
 _COCO = Path(__file__).with_name("coco.txt")
 _PREFIX = "tritile:"
-_SUFFIXES = (".rknn", ".onnx")
 
 
 def packaged(text: str) -> Path | None:
@@ -28,11 +28,11 @@ def model_file(path: Path) -> Path:
 
     Where neither file exists, the one for this machine: it is the one to be reported as missing.
     """
-    if path.suffix.lower() in _SUFFIXES or exists(path):
+    if kind_for(path) or exists(path):
         return path
-    wanted = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
-    if not on_board():
-        wanted.reverse()
+    board = on_board()
+    kinds = sorted(KINDS.values(), key=lambda kind: kind.on_npu != board)
+    wanted = [path.with_name(path.name + kind.default_for) for kind in kinds if kind.default_for]
     return next((file for file in wanted if exists(file)), wanted[0] if not path.suffix else path)
 
 

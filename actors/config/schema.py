@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from actors.config.errors import Place
+from actors.runtimes.registry import KINDS, OWN_RUNTIME, is_runtime, kind_for, runtime_kind
 from actors.sources.contract import SourceRequest
 
 # ---- kinds of values
@@ -66,6 +67,16 @@ def _is_labels(value: Any) -> bool:
     return isinstance(value, Path)
 
 
+def _runtime_name(value: Any) -> Any:
+    """A check whose message reads like that of a Literal."""
+    if isinstance(value, str) and is_runtime(value):
+        return value
+    *names, last = (f"'{name}'" for name in KINDS)
+    raise PydanticCustomError(
+        "literal_error", "{expected}", {"expected": f"{', '.join(names)} or {last}"}
+    )
+
+
 def _is_fourcc(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[ -~]{4}", value) is not None
 
@@ -104,6 +115,11 @@ FourCC = Annotated[
     str,
     _must('four characters, as in "MJPG"', _is_fourcc),
     WithJsonSchema({"type": "string", "minLength": 4, "maxLength": 4}),
+]
+RuntimeName = Annotated[
+    str,
+    BeforeValidator(_runtime_name),
+    WithJsonSchema({"anyOf": [{"enum": list(KINDS)}, {"type": "string", "pattern": OWN_RUNTIME}]}),
 ]
 Cpu = Annotated[int, Field(ge=0, le=1023)]
 
@@ -207,11 +223,12 @@ class Model(Table):
         "the .onnx or .rknn file; without a suffix the .rknn on a board and the .onnx elsewhere; "
         "tritile:large and tritile:small come with the package",
     )
-    runtime: Literal["onnx", "rknn", "simulator", "emulated", "instant"] | None = key(
+    runtime: RuntimeName | None = key(
         None,
         "what computes; absent: follows from the path's suffix. simulator: the board's numbers on "
         "a PC, for a .rknn that convert kept a build of; emulated: a stand-in for an NPU core; "
-        "instant: a stand-in that needs no file and no time, to measure all the rest",
+        "instant: a stand-in that needs no file and no time, to measure all the rest; "
+        '"module:Class": a runtime of your own (actors.runtimes.contract.OwnRuntime)',
     )
     head: Literal["yolov8", "yolov8-stock", "yolov5", "yolov5-decoded", "yolox"] | None = key(
         None, "layout of the outputs; absent: recognised from the outputs' shapes"
@@ -244,14 +261,16 @@ class Model(Table):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        """The runtime that follows from the suffix, and the size of an instant model."""
+        """The runtime that follows from the suffix, and the size of a model without a file."""
         if not isinstance(data, dict):
             return data
         path = data.get("path")
         if "runtime" not in data and isinstance(path, str | Path):
-            suffix = Path(path).suffix.lower()
-            data = {**data, "runtime": suffix[1:] if suffix in (".onnx", ".rknn") else None}
-        return {"size": (640, 640), **data} if data.get("runtime") == "instant" else data
+            data = {**data, "runtime": kind_for(Path(path))}
+        runtime = data.get("runtime")
+        named = isinstance(runtime, str) and is_runtime(runtime)
+        needs_size = named and runtime_kind(str(runtime)).file in ("any", "none")
+        return {"size": (640, 640), **data} if needs_size else data
 
 
 class Stage(Table):

@@ -14,6 +14,7 @@ from typing import Literal
 
 from actors.config.schema import Merge, Render, Results
 from actors.dataflow.shared_records import Layout
+from actors.runtimes.registry import RuntimeKind, runtime_kind
 from actors.sources.contract import SourceInfo, SourceRequest
 from actors.vision.heads.description import HeadDescription
 from actors.vision.tiling import Size, View
@@ -63,12 +64,17 @@ class ModelSettings:
     @property
     def emulated(self) -> bool:
         """Whether its numbers are a stand-in's, not a real inference's."""
-        return self.runtime in ("emulated", "instant")
+        return self.kind.stand_in == "emulated"
 
     @property
     def simulated(self) -> bool:
         """Whether its detections are the board's and its rate is not."""
-        return self.runtime == "simulator"
+        return self.kind.stand_in == "simulated"
+
+    @property
+    def kind(self) -> RuntimeKind:
+        """What there is to know about its runtime."""
+        return runtime_kind(self.runtime)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from actors.config.schema import Topology
 from actors.launcher.plan import role_wanted
 from actors.launcher.signals import exit_on_signal
 from actors.processes import ROLES
-from actors.runtimes.registry import kinds
+from actors.runtimes.registry import preloaded
 from actors.system.fork_server import ForkServer, ForkServerError
 from actors.system.linux import adopt_orphans
 
@@ -25,7 +25,7 @@ class RunForkServer:
         self.log, write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.log, False)
         adopt_orphans()
-        runtimes = {module for m in topology.models.values() for module in kinds()[m.runtime or ""]}
+        runtimes = preloaded(m.runtime for m in topology.models.values() if m.runtime)
         roles = [role.module for role in ROLES.values() if role_wanted(role, topology)]
         modules = ["actors.launcher.probe", *roles, *sorted(runtimes)]
         self.process = ForkServer(modules, write_end)

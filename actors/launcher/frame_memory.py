@@ -5,8 +5,6 @@ from __future__ import annotations
 from actors.dataflow.settings import RunSettings
 from actors.system import memory
 
-_EMULATED_CORE_BYTES = 4096
-
 
 def tile_bytes(run: RunSettings) -> int:
     """Bytes of the largest tile."""
@@ -33,7 +31,7 @@ def allocate(run: RunSettings) -> dict[str, int]:
         pools[f"frames.{name}"] = memory.Pool.create(f"tritile-{name}", stream.slots, size)
     fds |= pools
     fds |= {f"{name}:r": memory.reader(fd) for name, fd in pools.items()}
-    if run.emulated:
-        for core in sorted({worker.core for worker in run.workers.values()}):
-            fds[f"core.{core}"] = memory.create(f"tritile-core{core}", _EMULATED_CORE_BYTES)
+    core_bytes = max(model.kind.core_bytes for model in run.models.values())
+    for core in sorted({worker.core for worker in run.workers.values()}) if core_bytes else ():
+        fds[f"core.{core}"] = memory.create(f"tritile-core{core}", core_bytes)
     return fds

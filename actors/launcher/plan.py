@@ -25,11 +25,6 @@ from actors.processes import ROLES, Role
 from actors.sources.contract import SourceInfo
 from actors.vision.tiling import View, plan
 
-# Contexts by kind of runtime. Measured for the NPU's (emulated, 13.6 ms a tile): one keeps the core
-# 88 % busy, two 97 %. On a CPU the call itself is the work, and a second would only share the core.
-_CONTEXTS = {"onnx": 1, "rknn": 2, "simulator": 1, "emulated": 2, "instant": 1}
-# Tiles that wait in the worker beside those in its contexts, so that the next is always at hand.
-_WAITING = {"onnx": 1, "rknn": 2, "simulator": 1, "emulated": 2, "instant": 3}
 # Frames beside those whose tiles are with the workers: one being filled, one being merged, one
 # published but not settled, and one between two of the processes. A renderer has two more: one that
 # it draws, one that waits for the next to be in the file.
@@ -116,9 +111,9 @@ def _workers(
     used = {stage.model for stage in stages}
     for name, worker in topology.workers.items():
         held = tuple(model for model in worker.models if model in used)
-        kinds = {models[model].runtime for model in held}
-        contexts = worker.contexts or max((_CONTEXTS[kind] for kind in kinds), default=1)
-        slots = contexts + max((_WAITING[kind] for kind in kinds), default=1)
+        kinds = [models[model].kind for model in held]
+        contexts = worker.contexts or max((kind.contexts for kind in kinds), default=1)
+        slots = contexts + max((kind.waiting for kind in kinds), default=1)
         workers[name] = WorkerSettings(
             core=worker.core,
             models=held,

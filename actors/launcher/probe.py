@@ -72,7 +72,7 @@ def _describe(name: str, topology: Topology, findings: Findings) -> ModelSetting
     """Everything about a model that its table leaves to be found out."""
     model = topology.models[name]
     kind = model.runtime or "onnx"
-    file = inspect(kind, str(model.path), model.size or (640, 640))
+    file = inspect(kind, str(model.path or ""), model.size or (640, 640))
     findings.faults += _misplaced(name, file, topology)
     labels = _labels(model, file)
     head = _head(model, file, len(labels))
@@ -90,7 +90,7 @@ def _describe(name: str, topology: Topology, findings: Findings) -> ModelSetting
     color, divisor = convention(head.name)
     return ModelSettings(
         name=name,
-        path=str(model.path),
+        path=str(model.path or ""),
         runtime=kind,
         size=file.size,
         head=head,
@@ -105,9 +105,9 @@ def _describe(name: str, topology: Topology, findings: Findings) -> ModelSetting
 
 
 def _head(model: Model, file: ModelFile, labels: int) -> HeadDescription:
-    if model.runtime == "instant":
-        # It answers in a known layout, but with a few candidates where a real one has thousands.
-        return HeadDescription("yolov8-stock", labels, logits=False, order=(0,))
+    if model.path is None and file.head is not None:
+        order = tuple(range(len(file.shapes)))
+        return HeadDescription(file.head, labels, logits=bool(file.logits), order=order)
     found = identify(
         file.shapes,
         file.size,

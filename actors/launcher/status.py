@@ -46,7 +46,7 @@ class Status:
 
     def sample(self, run: Supervised) -> None:
         """Read the counters once. To be called about once a second."""
-        if any(model.runtime == "rknn" for model in self._run.models.values()):
+        if any(model.kind.on_npu for model in self._run.models.values()):
             self._npu = look()
         busy = {}
         for name, child in run.children.items():

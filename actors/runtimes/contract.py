@@ -1,4 +1,4 @@
-"""What computes: one model on one core, from a tile's pixels to its output tensors.
+"""What every runtime shares: one model on one core, from a tile's pixels to its output tensors.
 
 Every runtime takes the tile slot's pixels as they are, uint8 (height, width, 3), and does what its
 library needs on its own side of the call. A Runtime object is one *context*: it belongs to the
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from mmap import PAGESIZE
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-Tensor = npt.NDArray[np.float32]
+Tensor: TypeAlias = "npt.NDArray[np.float32]"
+CORE_BYTES = PAGESIZE
+"""Shared memory of an emulated core (of which it uses one number)."""
 
 
 class ComputeError(Exception):
@@ -34,6 +38,22 @@ class Runtime(Protocol):
         """Let go of the context. May be called again."""
 
 
+class OwnRuntime(Runtime, Protocol):
+    """A class that a topology names itself, `runtime = "module:Class"`: its objects are runtimes.
+
+    The module must be importable where `launch` runs (PYTHONPATH); it is imported in the workers
+    and in the process that looks at the models. Whatever the class raises is shown to the user.
+    """
+
+    def __init__(self, spec: RuntimeSpec) -> None:
+        """Load a context in the calling thread. ComputeError when it cannot be."""
+
+    @staticmethod
+    def inspect(path: str, size: tuple[int, int]) -> ModelFile:
+        """Describe the model. `path` is the topology's, made absolute, or "" without one;
+        `size` is the topology's too, (640, 640) where it says none."""
+
+
 @dataclass(frozen=True)
 class ModelFile:
     """What a model file says about itself, and the outputs of one trial run.
@@ -41,7 +61,8 @@ class ModelFile:
     `size` is (width, height) of the input; `shapes` are the outputs' shapes as really returned.
     `samples` is empty where the file was not run. `color` is the order of channels that it takes,
     `chip` the one that it was made for and `cores` that one's NPU cores, where it says so. `head`
-    and whether its scores are `logits` are known where its converter wrote them down.
+    and whether its scores are `logits` are known where its converter wrote them down, or where
+    there is no file: then nothing is recognised by the shapes.
     """
 
     size: tuple[int, int]

@@ -21,10 +21,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from actors.runtimes.contract import ComputeError, RuntimeSpec, Tensor
+from actors.runtimes.contract import CORE_BYTES, ComputeError, RuntimeSpec, Tensor
 from actors.runtimes.onnx import inspect_onnx
-
-CORE_BYTES = mmap.PAGESIZE
 
 
 class EmulatedCore:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from actors.client import End
-from actors.runtimes.instant import POISON, TROUBLES
 from tests.support import runs
+from tests.support.poison_runtime import POISON, TROUBLES
 from tools.run_harness import Harness, pids
 
 FRAMES, BAD = 30, 5
@@ -41,7 +41,7 @@ def test_poisoned_tile_is_given_up_and_named(trouble: str, workers: int, tmp_pat
     topology = (
         # A second or so is left to ask for the status when the bad frame is out.
         runs.stream(tmp_path, loop=True, pace="realtime")
-        + runs.instant((64, 64))
+        + runs.poison((64, 64))
         + runs.stage("small", "tiles")
         + runs.workers(workers)
     )
@@ -83,7 +83,7 @@ def test_poison_in_a_row_ends_no_worker(workers: int, tmp_path: Path) -> None:
     _images(tmp_path, "crash", bad)
     topology = (
         runs.stream(tmp_path)
-        + runs.instant((64, 64))
+        + runs.poison((64, 64))
         + runs.stage("large", "frame")
         + runs.stage("small", "tiles")
         + runs.workers(workers)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.runtimes.contract import RuntimeSpec
-from actors.runtimes.emulated import CORE_BYTES, EmulatedCore
+from actors.runtimes.contract import CORE_BYTES, RuntimeSpec
+from actors.runtimes.emulated import EmulatedCore
 from actors.runtimes.registry import inspect, open_runtime
 from tools import placeholder_model
 

@@ -12,7 +12,7 @@ import pytest
 
 from actors.runtimes import rknn, vendor_log
 from actors.runtimes.contract import ComputeError, RuntimeSpec
-from actors.runtimes.registry import kinds, open_runtime
+from actors.runtimes.registry import open_runtime, preloaded
 from actors.runtimes.rknn import board_chip, core_mask
 from actors.runtimes.vendor_log import VendorLog
 from tools.board.model import Model, write
@@ -87,7 +87,7 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_is_imported_beforehand_only_where_it_is() -> None:
-    assert all(name in sys.modules or __import__(name) for name in kinds()["rknn"])
+    assert all(name in sys.modules or __import__(name) for name in preloaded(["rknn"]))
 
 
 # ---- words

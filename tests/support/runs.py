@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.client import End, Result
+from tests.support.poison_runtime import RUNTIME
 from tools.run_harness import ROOT, Harness
 from tools.run_resources import leftovers as leftovers
 from tools.run_resources import processes_of as processes_of
@@ -26,6 +27,11 @@ def stream(source: Path | str, name: str = "cam0", **keys: Any) -> str:
 def instant(size: tuple[int, int] = (640, 640), name: str = "m") -> str:
     """A model that takes no time and whose results follow from the pixels."""
     return _table(f"models.{name}", runtime="instant", size=list(size))
+
+
+def poison(size: tuple[int, int]) -> str:
+    """The same, but tiles that hold a pattern make it fail (tests.support.poison_runtime)."""
+    return _table("models.m", runtime=RUNTIME, size=list(size))
 
 
 def model(path: Path, name: str = "m", **keys: Any) -> str:

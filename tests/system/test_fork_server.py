@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from actors.processes import ROLES
-from actors.runtimes.registry import kinds
+from actors.runtimes.registry import KINDS, preloaded
 from tests.conftest import ROOT
 
 
@@ -134,7 +134,7 @@ def test_all_are_gone_when_the_supervisor_is_killed(time_: int) -> None:
 
 def test_the_real_roles_leave_the_fork_server_one_thread_and_no_socket() -> None:
     modules = ["actors.launcher.probe", *(role.module for role in ROLES.values())]
-    modules += sorted({module for wanted in kinds().values() for module in wanted})
+    modules += sorted(preloaded(KINDS))
     seen, _ = play("preload", *modules)
     assert seen["code"] == 0
     assert seen["threads"] == 1

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from actors.client import Subscriber
-from actors.runtimes.instant import POISON, TROUBLES
 from tests.support import runs
+from tests.support.poison_runtime import POISON, RUNTIME, TROUBLES
 from tools import evaluate, topology_variants
 from tools.run_harness import Harness
 
@@ -237,6 +237,7 @@ def test_an_incomplete_frame_counts_and_is_told(
     shutil.copytree(images, spoilt)
     cv2.imwrite(str(spoilt / NAMES[2]), bad)
     arguments = [str(folder / "topology.toml"), "--set", f"streams.cam0.source={spoilt}"]
+    arguments += ["--set", f"models.m.runtime={RUNTIME}"]
     arguments += ["--truth", write(folder / "truth.json", coco(published)), "--thresholds", "0.1"]
     assert evaluate.main(arguments) == 0
     printed = capsys.readouterr().out

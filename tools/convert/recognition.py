@@ -17,7 +17,7 @@ import onnx
 
 from actors.config.file_errors import file_problem, model_problem
 from actors.runtimes.contract import ComputeError, ModelFile, RuntimeSpec, Tensor
-from actors.runtimes.registry import inspect, open_runtime
+from actors.runtimes.registry import KINDS, inspect, open_runtime
 from actors.vision.cutting import Image
 from actors.vision.heads import HeadDescription, UnknownHeadError, build, convention, identify
 
@@ -53,7 +53,8 @@ def prepare(source: Path, given: Convention, folder: Path) -> Prepared:
 
     Raises ConvertError, in one sentence, for whatever is no detection model that can be converted.
     """
-    if problem := file_problem(source, str(source)) or model_problem(source, str(source), "onnx"):
+    written, onnx = str(source), KINDS["onnx"]
+    if problem := file_problem(source, written) or model_problem(source, written, onnx):
         raise ConvertError(problem)
     whole = _inspect(source)
     labels = given.labels or whole.labels
