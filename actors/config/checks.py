@@ -160,6 +160,7 @@ CHECKS: tuple[Callable[[PartialConfig], Iterator[Finding]], ...] = (
     check_models_are_held,
     check_cpus,
     file_checks.check_address,
+    file_checks.check_keys,
     file_checks.check_outputs,
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
@@ -70,9 +71,7 @@ def check_ground_truth(config: PartialConfig) -> Iterator[Finding]:
 def _source_problem(source: str, written: str) -> str | None:
     kind = source_kind(source)
     if re.fullmatch("[0-9]{1,2}", written) and not exists(Path(source)):
-        return f"there is no file {show(written)}; for a camera write " + show(
-            f"/dev/video{written}"
-        )
+        return f'there is no file {show(written)}; for a camera write "/dev/video{written}"'
     if kind == "file" or not written.strip():
         return file_problem(Path(source), written)
     if kind not in ("folder", "glob"):
@@ -171,19 +170,21 @@ def check_address(config: PartialConfig) -> Iterator[Finding]:
         "results", "insecure"
     ):
         remedy = (
-            f"use tcp://127.0.0.1:{tcp[2]}, give keys with curve = KEYS (tritile make_keys), or "
-            "allow it without keys with insecure = true"
+            f"use tcp://127.0.0.1:{tcp[2]}, give keys with curve = KEYS (see tritile make_keys "
+            "--help), or allow it without keys with insecure = true"
         )
         yield place, f"other machines can reach {show(bind)}; {remedy}"
-    keys = ("results", "curve")
-    if results.curve is not None and config.sound(*keys):
-        written_keys = config.written[keys]
-        if not (results.curve / SERVER_KEY).is_file():
-            yield (
-                keys,
-                f"there is no {SERVER_KEY} in {show(written_keys)}; make keys with: tritile "
-                "make_keys FOLDER NAME, and give FOLDER/server",
-            )
+
+
+def check_keys(config: PartialConfig) -> Iterator[Finding]:
+    """The folder of CURVE keys holds the publisher's."""
+    place, folder = ("results", "curve"), config.tables.results.curve
+    if folder is None or exists(folder / SERVER_KEY):
+        return
+    problem = f"there is no {SERVER_KEY} in {show(config.written[place])}"
+    above = folder.parent if folder.name == "server" else folder
+    remedy = f"make keys with: tritile make_keys {shlex.quote(str(above))} laptop"
+    yield place, f"{problem}; {remedy}, and give {show(above / 'server')}"
 
 
 def _is_loopback(host: str) -> bool:

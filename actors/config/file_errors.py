@@ -61,8 +61,8 @@ def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> st
     if str(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
         # An actor's standard output is the log.
         return (
-            f"{name} is another file in every process; give an ordinary file, or print the "
-            "records with: tritile subscribe --json"
+            f"{name} is another file in every process; give an ordinary file, or have the records "
+            "printed (see tritile subscribe --help)"
         )
     try:
         if not path.parent.is_dir():

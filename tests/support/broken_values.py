@@ -147,7 +147,7 @@ OUTPUTS = [
          'results.jsonl: "pipe" is not an ordinary file; give one'),
     case("log-to-the-standard-output", bind('tcp://127.0.0.1:*"\njsonl = "/dev/stdout'),
          'results.jsonl: "/dev/stdout" is another file in every process; give an '
-         "ordinary file, or print the records with: tritile subscribe --json"),
+         "ordinary file, or have the records printed (see tritile subscribe --help)"),
     case("video-with-a-name-that-is-no-text", BASE,
          'render.video: the name "o\\udced.mp4" is not UTF-8 text; rename it',
          sets=("render.video=o\udced.mp4",)),

@@ -101,7 +101,8 @@ def case(id: str, text: str | bytes | None, *lines: str, sets: tuple[str, ...] =
 
 
 REMEDY = (
-    "give keys with curve = KEYS (tritile make_keys), or allow it without keys with insecure = true"
+    "give keys with curve = KEYS (see tritile make_keys --help), or allow it without keys "
+    "with insecure = true"
 )
 SMALL = '[stages.small]\nmodel = "small"\nview = "tiles"\noverlap = 0.1\n'
 NPU1 = '[workers.npu1]\ncore = 1\nmodels = ["small"]\n'
