@@ -1,7 +1,7 @@
-"""Looking at the sources and models before a run: what the supervisor may not import the means for.
+"""Inspects the sources and models before a run.
 
-Runs in a process of its own, forked like an actor, which answers through a pipe. What is wrong with
-a source or a model comes back as faults of the topology.
+Runs in a process of its own, forked like an actor, as the supervisor must not import OpenCV or a
+runtime; it answers through a pipe. What is wrong with a source or a model comes back as faults.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _COCO_CLASSES = 80
 
 
 def main(spec: Spec[Topology]) -> int:
-    """The process's entry: look at everything, write the pickled Findings into fd "answer"."""
+    """The process's entry: writes the pickled Findings into fd "answer"."""
     cv2.setNumThreads(1)
-    findings = look(spec.settings)
+    findings = inspect_all(spec.settings)
     with os.fdopen(spec.fds["answer"], "wb") as answer:
         pickle.dump(findings, answer)
     return 0
 
 
-def look(topology: Topology) -> Findings:
+def inspect_all(topology: Topology) -> Findings:
     """Open every source and run every model once."""
     findings = Findings()
     for name, stream in topology.streams.items():

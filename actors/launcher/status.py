@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Protocol
 
 import actors
 from actors.dataflow.settings import RunSettings
@@ -21,16 +20,7 @@ from actors.runtimes.npu_status import Npu, look
 from actors.system import children as states
 from actors.system.children import Child
 from actors.system.linux import cpu_ns, machine_idle, now_ns, resident_bytes
-
-
-class Supervised(Protocol):
-    """What a status needs of the supervisor."""
-
-    children: dict[str, Child]
-    summaries: dict[str, str]
-
-    @property
-    def malformed(self) -> int: ...
+from actors.system.supervisor import Supervisor
 
 
 class Status:
@@ -44,7 +34,7 @@ class Status:
         self._rates = Rates()
         self._npu: Npu | None = None
 
-    def sample(self, run: Supervised) -> None:
+    def sample(self, run: Supervisor) -> None:
         """Read the counters once. To be called about once a second."""
         if any(model.kind.on_npu for model in self._run.models.values()):
             self._npu = look()
@@ -64,7 +54,7 @@ class Status:
             )
         )
 
-    def report(self, run: Supervised) -> RunStatus:
+    def report(self, run: Supervisor) -> RunStatus:
         """The whole status."""
         return {
             "run": self._run.name,

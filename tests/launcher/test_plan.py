@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,7 +160,7 @@ def test_frame_slots_and_memory(slots: int | None) -> None:
 
 
 def test_tiles_of_a_frame() -> None:
-    stages = {
+    stages: dict[str, dict[str, Any]] = {
         "frame": {"model": "big"},
         "tiles": {"model": "big", "view": "tiles"},
         "grid": {"model": "big", "view": "tiles", "grid": (2, 2)},

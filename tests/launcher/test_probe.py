@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from actors.config.loading import load
-from actors.dataflow.settings import Findings
 from actors.launcher import probe
+from actors.launcher.findings import Findings
 from tests.support import runs
 
 YOLOX_OF_COCO = (1, 8400, 85)
@@ -43,7 +43,7 @@ def probed(folder: Path, shape: tuple[int, ...], name: str = "m", **keys: object
     )
     path = folder / "topology.toml"
     path.write_text("".join(tables) + '[results]\nbind = "tcp://127.0.0.1:*"\n')
-    return probe.look(load(path))
+    return probe.inspect_all(load(path))
 
 
 @pytest.mark.parametrize("name", ["pathfinder", "m", "path"])

@@ -107,14 +107,14 @@ def carries(rate: Fraction, needs: list[Fraction], able: list[set[int]], cores: 
                 path.append(before)
             path.reverse()
             amount = min(left, room[end[1]])
-            for core, other in zip(path[1::2], path[2::2], strict=False):
-                amount = min(amount, flow[other[1]][core[1]])
+            for (_, core), (_, other) in zip(path[1::2], path[2::2], strict=False):
+                amount = min(amount, flow[other][core])
             room[end[1]] -= amount
             left -= amount
-            for at_stage, core in zip(path[0::2], path[1::2], strict=True):
-                flow[at_stage[1]][core[1]] += amount
-            for core, other in zip(path[1::2], path[2::2], strict=False):
-                flow[other[1]][core[1]] -= amount
+            for (_, other), (_, core) in zip(path[0::2], path[1::2], strict=True):
+                flow[other][core] += amount
+            for (_, core), (_, other) in zip(path[1::2], path[2::2], strict=False):
+                flow[other][core] -= amount
     return True
 
 

@@ -63,7 +63,7 @@ def probed(rknn: Path, tmp_path: Path) -> probe.Findings:
     topology.write_text(
         runs.stream(source) + runs.model(rknn) + runs.stage("s", "frame") + runs.workers(1)
     )
-    findings = probe.look(load(topology))
+    findings = probe.inspect_all(load(topology))
     findings.faults = [fault for fault in findings.faults if fault.place.startswith("models")]
     return findings
 
