@@ -25,6 +25,7 @@ from actors.dataflow.messages import STALE, Expect, Frame, Missing
 from actors.dataflow.settings import StageSettings
 from actors.dataflow.suspects import ERROR, blame
 from actors.dataflow.tile_job import DONE, FORGOTTEN, GIVEN_UP, PENDING, TileJob
+from actors.system.text import plural
 from actors.vision.detections import Detections
 from actors.vision.tiling import Size, Tile
 
@@ -260,7 +261,7 @@ class Dispatch:
         notices: list[Action] = []
         for each in over:
             count = sum(job.state != GIVEN_UP for job in each.jobs)
-            jobs = f"{count} job{'s' * (count != 1)} of {each.worker}"
+            jobs = f"{plural(count, 'job')} of {each.worker}"
             took = (now_ns - each.since_ns) / 1e6
             if count:
                 text = f"{jobs} finished elsewhere after {took:.0f} ms"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.dataflow.messages import Frame
 from actors.dataflow.reorder import ReadyFrame
 from actors.dataflow.settings import RunSettings
+from actors.system.text import plural
 from actors.vision.detections import Detections
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Records:
         counts = Counter(found.class_ids.tolist()).most_common()
         parts = [f"{count} {self._labels[kind]}" for kind, count in counts[:_NAMED]]
         rest = sum(count for _, count in counts[_NAMED:])
-        return ", ".join([*parts, *([f"{rest} others"] if rest else [])]) or "nothing"
+        return ", ".join([*parts, *([plural(rest, "other")] if rest else [])]) or "nothing"
 
     def end(self, frames: int) -> dict[str, Any]:
         """The stream is over after so many frames."""

@@ -25,6 +25,7 @@ from actors.runtimes.registry import inspect
 from actors.sources.contract import SourceError
 from actors.sources.opening import inspect as inspect_source
 from actors.system.fork_server import Spec
+from actors.system.text import plural
 from actors.vision.heads import HeadDescription, UnknownHeadError, convention, identify
 
 _Found = TypeVar("_Found")
@@ -83,8 +84,8 @@ def _describe(name: str, topology: Topology, findings: Findings) -> ModelSetting
         findings.faults.append(
             Fault(
                 dotted(("models", name, "labels")),
-                f"{len(labels)} class names for a model of {head.classes} classes; give one name "
-                "for each class",
+                f"{plural(len(labels), 'class name')} for a model of "
+                f"{plural(head.classes, 'class', 'classes')}; give one name for each class",
             )
         )
     color, divisor = convention(head.name)

@@ -227,7 +227,8 @@ def progress(status: RunStatus) -> str:
     """All streams and cores in one line, for a log."""
     parts = []
     for stream in status["streams"]:
-        text = f"{printable(stream['name'])} {frames(stream)} frames, {stream['fps']:.1f}/s"
+        noun = "frame" if frames(stream) in ("1", "1/1") else "frames"
+        text = f"{printable(stream['name'])} {frames(stream)} {noun}, {stream['fps']:.1f}/s"
         if stream["remaining_s"] is not None:
             text += f", {duration(stream['remaining_s'])} left"
         parts.append(", ".join([text, *remarks(stream)]))

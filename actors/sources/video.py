@@ -164,8 +164,8 @@ class VideoSource:
         if count > 0:
             self.unreadable += count
             self.last_error = (
-                f"{self._name}: {count} frames are missing at frame {first}; the file is damaged "
-                "or was cut off there"
+                f"{self._name}: {count} frame{'s are' if count > 1 else ' is'} missing at frame "
+                f"{first}; the file is damaged or was cut off there"
             )
 
     def _end(self) -> None:
