@@ -10,6 +10,7 @@ from actors.config.errors import Finding, dotted
 from actors.config.partial import PartialConfig
 from actors.config.schema import Tables
 from actors.runtimes.npu_status import on_board
+from actors.runtimes.registry import runtime_kind
 
 _ONLINE = Path("/sys/devices/system/cpu/online")
 
@@ -37,7 +38,8 @@ def _absent(tables: Tables, *, elsewhere: bool) -> Iterator[tuple[str, int, str]
     online = {cpu for part in text.split(",") for cpu in _range(part)}
     for name, worker in tables.workers.items():
         models = [tables.models[model] for model in worker.models if model in tables.models]
-        for_board = not on_board() and all(model.runtime == "rknn" for model in models)
+        kinds = [runtime_kind(model.runtime) if model.runtime else None for model in models]
+        for_board = not on_board() and all(kind and kind.on_npu for kind in kinds)
         absent = [i for i, cpu in enumerate(worker.cpus or ()) if cpu not in online]
         if absent and for_board == elsewhere:
             problem = (

@@ -6,133 +6,28 @@ tools.topology_docs`). Imported by the supervisor: no numpy, no OpenCV, no runti
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from actors.config.errors import Place
-from actors.runtimes.registry import KINDS, OWN_RUNTIME, is_runtime, kind_for, runtime_kind
+from actors.config.values import (
+    Cpu,
+    FilePath,
+    FourCC,
+    Grid,
+    Labels,
+    Mean,
+    Pixels,
+    RuntimeName,
+    Source,
+    Std,
+)
+from actors.runtimes.registry import is_runtime, kind_for, runtime_kind
 from actors.sources.contract import SourceRequest
-
-# ---- kinds of values
-
-
-def _must(phrase: str, holds: Callable[[Any], bool], convert: Any = None) -> BeforeValidator:
-    """A check whose message reads "KEY must be PHRASE, got ..."."""
-
-    def check(value: Any) -> Any:
-        if not holds(value):
-            raise PydanticCustomError("plain", "{phrase}", {"phrase": phrase})
-        return convert(value) if convert else value
-
-    return BeforeValidator(check)
-
-
-def _pair(low: int, high: int, example: str) -> BeforeValidator:
-    def holds(value: Any) -> bool:
-        listed = isinstance(value, list | tuple) and len(value) == 2
-        return listed and all(type(v) is int and low <= v <= high for v in value)
-
-    return _must(f"two whole numbers from {low} to {high}, as in {example}", holds, tuple)
-
-
-def _channels(phrase: str, least: float) -> BeforeValidator:
-    def listed(value: Any) -> list[Any]:
-        return list(value) if isinstance(value, list | tuple) else [value] * 3
-
-    def holds(value: Any) -> bool:
-        numbers = [v for v in listed(value) if type(v) in (int, float) and least < v < 1e6]
-        return len(numbers) == len(listed(value)) == 3
-
-    return _must(
-        f"a number or a list of three, {phrase}", holds, lambda v: tuple(map(float, listed(v)))
-    )
-
-
-def _is_labels(value: Any) -> bool:
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(v, str) and v.strip() for v in value)
-    return isinstance(value, Path)
-
-
-def _runtime_name(value: Any) -> Any:
-    """A check whose message reads like that of a Literal."""
-    if isinstance(value, str) and is_runtime(value):
-        return value
-    *names, last = (f"'{name}'" for name in KINDS)
-    raise PydanticCustomError(
-        "literal_error", "{expected}", {"expected": f"{', '.join(names)} or {last}"}
-    )
-
-
-def _is_fourcc(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[ -~]{4}", value) is not None
-
-
-def _array(items: Mapping[str, Any], length: int) -> dict[str, Any]:
-    return {"type": "array", "items": items, "minItems": length, "maxItems": length}
-
-
-def _pair_schema(low: int, high: int) -> WithJsonSchema:
-    return WithJsonSchema(_array({"type": "integer", "minimum": low, "maximum": high}, 2))
-
-
-def _channels_schema(**limits: float) -> WithJsonSchema:
-    number = {"type": "number", **limits}
-    return WithJsonSchema({"anyOf": [number, _array(number, 3)]})
-
-
-_NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-FilePath = Annotated[
-    Path, Field(strict=False), WithJsonSchema({"type": "string", "format": "path"})
-]
-Pixels = Annotated[tuple[int, int], _pair(1, 16384, "[640, 640]"), _pair_schema(1, 16384)]
-Grid = Annotated[tuple[int, int], _pair(1, 16, "[3, 2]"), _pair_schema(1, 16)]
-Mean = Annotated[tuple[float, float, float], _channels("as in [0, 0, 0]", -1e6), _channels_schema()]
-Std = Annotated[
-    tuple[float, float, float],
-    _channels("each more than 0", 0),
-    _channels_schema(exclusiveMinimum=0),
-]
-Labels = Annotated[
-    Path | list[str],
-    _must("a text file or a list of names", _is_labels),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "path"}, _NAMES]}),
-]
-FourCC = Annotated[
-    str,
-    _must('four characters, as in "MJPG"', _is_fourcc),
-    WithJsonSchema({"type": "string", "minLength": 4, "maxLength": 4}),
-]
-RuntimeName = Annotated[
-    str,
-    BeforeValidator(_runtime_name),
-    WithJsonSchema({"anyOf": [{"enum": list(KINDS)}, {"type": "string", "pattern": OWN_RUNTIME}]}),
-]
-Cpu = Annotated[int, Field(ge=0, le=1023)]
-
-
-def _source(value: Any) -> Any:
-    """Refuses the number that OpenCV takes for a camera."""
-    if type(value) is int and 0 <= value < 64:
-        hint = f'; a camera is given by its device, write "/dev/video{value}"'
-        raise PydanticCustomError("plain", "", {"phrase": "text in quotes", "hint": hint})
-    return value
-
-
-# ---- the tables
 
 
 def key(default: Any, description: str, *, unit: str | None = None, **limits: Any) -> Any:
@@ -180,7 +75,7 @@ class Results(Table):
 class Stream(Table):
     """A source of frames."""
 
-    source: Annotated[str, BeforeValidator(_source)] = Field(
+    source: Source = Field(
         description="video file, folder or glob of images, /dev/videoN, rtsp://... or http://..., "
         'or "synthetic"'
     )
@@ -254,7 +149,8 @@ class Model(Table):
     )
     size: Pixels | None = key(
         None,
-        '[width, height] of the input, for runtime "instant" only; absent: [640, 640]',
+        '[width, height] of the input where no file says it (runtime "instant" or your own); '
+        "absent: [640, 640]",
         unit="pixels",
     )
 
