@@ -4,7 +4,7 @@
 - per actor: heartbeat, counters, busy time, what each runtime context computes now (the actor);
 - per stream: what was captured (capture), what was published last (`published_seq`, merger) and
   what was finished last (`finished_seq`, the last reader of the pixels);
-- per frame slot: state, stream position and size (the stream's capture);
+- per frame slot: stream position, counts and size (the stream's capture);
 - per tile slot: its generation (tiler).
 """
 
@@ -17,8 +17,7 @@ from actors.system.shared_records import ActorRecord, Record, Word
 
 # Two numbers in a word of 63 bits: two years of frames at 30 a second.
 _HALF = 32
-
-FREE, FILLING, IN_FLIGHT = 0, 1, 2
+_COUNT = (1 << _HALF) - 1
 
 
 class RunRecord(Record):
@@ -34,9 +33,8 @@ class RunRecord(Record):
 class StreamRecord(Record):
     """One stream: the first half is written by its capture, the second by merger and renderer."""
 
-    captured = Word()
-    last_seq = Word()
-    last_source_frame = Word()
+    counted = Word()
+    """Which frame was captured last, and how many were, see `capture`."""
     end_seq = Word()
     """The last sequence number there will be, + 1; -1 while the source goes on."""
     dropped_no_free_slot = Word()
@@ -49,17 +47,35 @@ class StreamRecord(Record):
     settled = Word()
     """What is published for sure, see `settle`."""
     incomplete = Word()
-    finished_seq = Word()
-    rendered = Word()
-    """Frames that are in the renderer's video for sure."""
-    broken = Word()
-    """1 once the video cannot be written any more: no renderer goes on with it."""
+    finished = Word()
+    """Which frame was finished last, and how many are in the renderer's outputs, see `finish`."""
+    video_broken = Word()
+    """Once the video cannot be written any more: how many frames are in it for sure, + 1; else 0."""
+    pictures_broken = Word()
+    """The same of the folder of pictures."""
     log_broken = Word()
     """Once the result log cannot be written: the last sequence number in it, + 2; else 0."""
     ended = Word()
     """1 once the end message has been published."""
     latency_p50_us = Word()
     latency_p99_us = Word()
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence number that was captured last, -1 before the first."""
+        return (self.counted >> _HALF) - 1
+
+    @property
+    def captured(self) -> int:
+        """How many frames were captured."""
+        return self.counted & _COUNT
+
+    def capture(self, seq: int) -> None:
+        """Note that a frame is captured: number and count in one word, so that no death parts them.
+
+        `settle` and `finish` do the same.
+        """
+        self.counted = seq + 1 << _HALF | self.captured + 1
 
     @property
     def published_seq(self) -> int:
@@ -69,11 +85,25 @@ class StreamRecord(Record):
     @property
     def published(self) -> int:
         """How many frames were published."""
-        return self.settled & ((1 << _HALF) - 1)
+        return self.settled & _COUNT
 
     def settle(self, seq: int) -> None:
-        """Note that a frame is out: number and count in one word, so that no death parts them."""
+        """Note that a frame is published for sure."""
         self.settled = seq + 1 << _HALF | self.published + 1
+
+    @property
+    def finished_seq(self) -> int:
+        """The last sequence number whose pixels are not needed any more, -1 before the first."""
+        return (self.finished >> _HALF) - 1
+
+    @property
+    def rendered(self) -> int:
+        """How many frames are for sure in an output of the renderer that is not broken."""
+        return self.finished & _COUNT
+
+    def finish(self, seq: int, rendered: int = 0) -> None:
+        """Note that the frames up to `seq` are finished, `rendered` of them in an output."""
+        self.finished = seq + 1 << _HALF | rendered
 
     @property
     def dropped(self) -> int:
@@ -84,15 +114,16 @@ class StreamRecord(Record):
 class SlotRecord(Record):
     """One frame slot, written by its stream's capture.
 
-    `state` is written last when a frame goes out and first when the slot is filled anew, so that a
-    capture that comes back after a crash finds either a whole frame or none.
+    A frame is in flight while finished_seq < seq <= last_seq: `StreamRecord.capture` commits it.
     """
 
-    state = Word()
     seq = Word()
+    """-1 before the first frame."""
     previous = Word()
     """The sequence number that comes before this one in the stream (gaps are dropped frames)."""
     source_frame = Word()
+    unreadable = Word()
+    """Frames that had been passed over in the stream when this one was read."""
     captured_ns = Word()
     captured_real_ns = Word()
     width = Word()
@@ -154,14 +185,17 @@ class ControlBlock:
 
     def in_flight(self, stream: str) -> int:
         """How many frames of a stream are captured and not finished."""
-        finished = self.streams[stream].finished_seq
-        return sum(slot.state == IN_FLIGHT and slot.seq > finished for slot in self.slots[stream])
+        return len(self.captured_after(stream, self.streams[stream].finished_seq))
+
+    def captured_after(self, stream: str, seq: int) -> list[int]:
+        """The sequence numbers above `seq` of the frames in the slots of a stream, in order."""
+        last = self.streams[stream].last_seq
+        return sorted(slot.seq for slot in self.slots[stream] if seq < slot.seq <= last)
 
     def initialise(self, started_ns: int) -> None:
         """Set what does not start at zero. The supervisor's, once, before any actor exists."""
         self.run.started_ns = started_ns
-        for stream in self.streams.values():
-            stream.last_seq = -1
-            stream.last_source_frame = -1
+        for name, stream in self.streams.items():
             stream.end_seq = -1
-            stream.finished_seq = -1
+            for slot in self.slots[name]:
+                slot.seq = -1
