@@ -1,9 +1,9 @@
-"""A video file that survives the death of whoever writes it.
+"""A video file that survives the death of its writer.
 
 The container is fragmented, a frame a fragment, so that what has been written can be played however
 the writing ended. A frame reaches the file when the next one is added or the file is closed: `add`
 says so by returning how many are in the file for sure. A writer that comes back leaves the file as
-it is and begins a part beside it (`out.part1.mp4`); `join` makes one file of them.
+it is and begins a part beside it (`out.tritile-part1.mp4`); `join` makes one file of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class VideoFile:
     """Frames of one size, added in order. OSError where the file cannot be written."""
 
     def __init__(self, path: Path, fps: float) -> None:
-        """Go on after what is at `path`, or begin it."""
+        """Continue after what is at `path`, or begin it."""
         self.path = path
         self._rate = Fraction(fps).limit_denominator(60_000)
         self._size: tuple[int, int] | None = None
@@ -67,8 +67,7 @@ class VideoFile:
             if self._container is None:
                 self._open(image)
             assert self._size is not None
-            if (image.shape[1], image.shape[0]) != self._size:
-                image = _fitted(image, self._size)
+            image = _fitted(image, self._size)
             # cv2 converts in half the time of FFmpeg's scaler, into memory that is there already.
             cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420, dst=self._yuv)
             frame = av.VideoFrame.from_ndarray(self._yuv, format="yuv420p")
@@ -102,7 +101,7 @@ class VideoFile:
                 _join(found, self.path)
 
     def abandon(self) -> None:
-        """Let go of a file that cannot be written any more."""
+        """Close a file that cannot be written any more."""
         container, self._container = self._container, None
         if container is not None:
             with contextlib.suppress(OSError, av.error.FFmpegError):
@@ -110,8 +109,7 @@ class VideoFile:
 
     def _open(self, image: Image) -> None:
         # H.264 in 4:2:0 has even sides.
-        height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
-        self._size = (max(2, width), max(2, height))
+        self._size = (image.shape[1] + image.shape[1] % 2, image.shape[0] + image.shape[0] % 2)
         self._yuv = np.empty((self._size[1] * 3 // 2, self._size[0]), np.uint8)
         self._begun_at = self._added
         kind = _FORMATS[self.path.suffix.lower()]
@@ -121,13 +119,13 @@ class VideoFile:
         self._stream = self._container.add_stream(name, rate=self._rate, options=dict(settings))
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p"
-        # Its own thread's time is what a renderer may take; the other cores have tiles to do.
+        # One thread: the other cores have tiles to compute.
         self._stream.codec_context.thread_count = 1
 
 
 @contextlib.contextmanager
 def _oserrors(what: str) -> Iterator[None]:
-    """Make an OSError, `what` and FFmpeg's reason, of FFmpeg's errors that are none."""
+    """Raise FFmpeg's errors that are not OSErrors as one, with `what` and FFmpeg's reason."""
     try:
         yield
     except OSError:
@@ -154,7 +152,7 @@ def _fragments(path: Path) -> int:
     """Whole fragments of an MP4 file, each a frame here; 0 for one that is not fragmented.
 
     Steps from box to box (ISO/IEC 14496-12, 4.2) without reading what is in them: 2 us a frame,
-    where reading the packets takes 0.6 ms and an hour's film a minute.
+    where reading the packets takes 0.6 ms and an hour's video a minute.
     """
     count, inside = 0, False
     size = path.stat().st_size
@@ -201,7 +199,16 @@ def _join(found: list[Path], path: Path) -> None:
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:
-    """The image resized into `size` with its aspect kept, on black."""
+    """The image in `size`: as it is, with its last column or row twice where its side is odd.
+
+    One of another size is resized with its aspect kept, on black.
+    """
+    across, down = size[0] - image.shape[1], size[1] - image.shape[0]
+    if (across, down) == (0, 0):
+        return image
+    if across == image.shape[1] % 2 and down == image.shape[0] % 2:
+        padded = cv2.copyMakeBorder(image, 0, down, 0, across, cv2.BORDER_REPLICATE)
+        return np.asarray(padded, np.uint8)
     scale = min(size[0] / image.shape[1], size[1] / image.shape[0])
     width = max(1, round(image.shape[1] * scale))
     height = max(1, round(image.shape[0] * scale))

@@ -3,12 +3,16 @@
 Everything is drawn in place into a BGR image. Lines and letters grow with the image, so that a
 1080p frame and a thumbnail both read well. Boxes come first and labels after them, the best score
 last, so that the surest label lies on top. A class keeps its colour wherever it appears.
+
+A video has one colour for each block of 2x2 pixels, and OpenCV takes it from the block's upper left
+pixel (measured: a line one pixel wide on an odd row comes out grey). So lines are an even number of
+pixels wide and lie on whole blocks.
 """
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import cv2
@@ -42,13 +46,17 @@ def draw(
     `class_ids` (n,), sorted by score, highest first. `labels[class_id]` names a class; one without
     a name is drawn as its number. `tiles` are outlined thinly under the boxes.
     """
-    line = _line(image)
+    half = np.array(TILE_COLOR, np.uint8) // 2
     for tile in tiles:
-        _outline(image, tile, max(1, line // 2))
+        edges = (tile.x, tile.y, tile.x + tile.width - 1, tile.y + tile.height - 1)
+        for strip in _edges(image, *edges, 2):
+            np.copyto(strip, strip // 2 + half)
+    line = _line(image)
     corners = _pixels(boxes, image)
     ids = class_ids.tolist()
-    for (x1, y1, x2, y2), class_id in zip(reversed(corners), reversed(ids), strict=True):
-        cv2.rectangle(image, (x1, y1), (x2, y2), color_of(class_id), line)
+    for box, class_id in zip(reversed(corners), reversed(ids), strict=True):
+        for strip in _edges(image, *box, line):
+            strip[:] = color_of(class_id)
     for (x1, y1, _, _), score, class_id in zip(
         reversed(corners), reversed(scores.tolist()), reversed(ids), strict=True
     ):
@@ -80,8 +88,8 @@ def color_of(class_id: int) -> Color:
 
 
 def _line(image: Image) -> int:
-    """Line width for OpenCV: 2 at 1080p, which it draws 3 pixels wide."""
-    return max(1, round(sum(image.shape[:2]) / 1500))
+    """Line width in pixels, even: 2 up to 1080p, 4 at 2160p."""
+    return 2 * max(1, round(sum(image.shape[:2]) / 2400))
 
 
 def _letters(image: Image) -> tuple[float, int]:
@@ -99,17 +107,26 @@ def _pixels(boxes: npt.NDArray[np.floating], image: Image) -> list[list[int]]:
     return pixels
 
 
-def _outline(image: Image, tile: Tile, line: int) -> None:
-    top, left = tile.y, tile.x
-    bottom, right = tile.y + tile.height, tile.x + tile.width
-    half = np.array(TILE_COLOR, np.uint8) // 2
-    for strip in (
-        image[top : top + line, left:right],
-        image[bottom - line : bottom, left:right],
-        image[top + line : bottom - line, left : left + line],
-        image[top + line : bottom - line, right - line : right],
+def _edges(image: Image, x1: int, y1: int, x2: int, y2: int, line: int) -> Iterator[Image]:
+    """The four sides of a box in whole blocks of 2x2 pixels, without a pixel twice.
+
+    The box may leave the image: what is outside is not drawn.
+    """
+    left, top, right, bottom = x1 // 2 * 2, y1 // 2 * 2, x2 // 2 * 2 + 2, y2 // 2 * 2 + 2
+    inner_top, inner_bottom = top + line, max(top + line, bottom - line)
+    inner_left, inner_right = left + line, max(left + line, right - line)
+    for rows, columns in (
+        ((top, inner_top), (left, right)),
+        ((inner_bottom, bottom), (left, right)),
+        ((inner_top, inner_bottom), (left, inner_left)),
+        ((inner_top, inner_bottom), (inner_right, right)),
     ):
-        np.copyto(strip, strip // 2 + half)
+        yield image[_inside(*rows), _inside(*columns)]
+
+
+def _inside(first: int, end: int) -> slice:
+    """Without the negative indices that NumPy would count from the end."""
+    return slice(max(0, first), max(0, end))
 
 
 def _label(image: Image, x: int, y: int, text: str, color: Color) -> None:
