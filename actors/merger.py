@@ -256,7 +256,7 @@ class Stream:
         rendered = merger.settings.render.wanted
         if not rendered:
             # A merger may have been killed when it had noted the one and not yet the other.
-            self.record.finished_seq = self.record.published_seq
+            self.record.finish(self.record.published_seq)
         cursor = self.record.finished_seq
         self.reorder: ReorderBuffer[Frame, Detections] = ReorderBuffer(
             published=self.record.published_seq,
@@ -349,7 +349,7 @@ class Stream:
             self.held[seq] = result
             merger.outbox.send(RENDERER, result)
         else:
-            self.record.finished_seq = seq
+            self.record.finish(seq)
             merger.outbox.send(self.name, Published(self.name, seq))
         merger.outbox.send(TILER, Published(self.name, seq))
 

@@ -1,19 +1,15 @@
-"""Renderer: draws what was published into the frames and writes a video a stream.
+"""Renderer: draws what was published into the frames and writes a video or pictures a stream.
 
 It is the last to read a frame's pixels, so it moves the stream's `finished_seq`, which frees the
-frame's slot. Results do not wait for it: they are published before it hears of them.
-
-A frame is finished when it is in the file for sure, which is when the next one is added or the
-stream is over. So a renderer that was killed comes back to frames of which none is missing in its
-video, and at most one is there already: how many the file holds tells.
+frame's slot. Results do not wait for it: they are published before they are sent to it. Which frame
+is drawn and when it is finished is decided by `dataflow.video_progress`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,28 +17,31 @@ import numpy.typing as npt
 
 from actors.dataflow.messages import CODEC, Rendered, Result
 from actors.dataflow.settings import MERGER, RunSettings
-from actors.dataflow.shared_records import ControlBlock, StreamRecord
+from actors.dataflow.shared_records import ControlBlock
+from actors.dataflow.video_progress import (
+    Action,
+    Broken,
+    EndVideo,
+    Finished,
+    JoinParts,
+    Output,
+    Paint,
+    VideoProgress,
+)
+from actors.outputs.pictures import PictureFolder
 from actors.outputs.video import VideoFile
 from actors.system.actor import Actor
 from actors.system.codec import Message
 from actors.system.fork_server import Spec
 from actors.system.linux import now_ns
 from actors.system.memory import Pool, view
+from actors.vision.annotator import Annotator, Caption
 from actors.vision.detections import Detections
-from actors.vision.drawing import banner, draw
-from actors.vision.tiling import Size, Tile, plan
 
-_Found = TypeVar("_Found")
-_RATE_OVER = 30
 _IMAGES_PER_SECOND = 25.0
-# Joining the parts of a film copies it: a gigabyte takes half a minute on a slow card.
-_PATIENCE_S = 600.0
-
-
-class RunWithHeartbeat(Protocol):
-    """Actor.patiently."""
-
-    def __call__(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found: ...
+# Joining the parts of a video copies it: a gigabyte takes half a minute on a slow card.
+_SLOW_SECONDS = 600.0
+_Done = TypeVar("_Done")
 
 
 def main(spec: Spec[RunSettings]) -> int:
@@ -56,211 +55,139 @@ class Renderer(Actor[RunSettings]):
     def __init__(self, spec: Spec[RunSettings]) -> None:
         self.control = ControlBlock(spec.settings.layout, view(spec.fds["control"], write=True))
         super().__init__(spec, CODEC, self.control.actors[spec.name])
-        self.films: dict[str, FrameWriter] = {}
+        self.streams: dict[str, Stream] = {}
 
     def open(self) -> None:
         cv2.setNumThreads(1)
-        for stream, slots in self.control.slots.items():
-            pool = Pool(self.fds[f"frames.{stream}"], len(slots), write=False)
-            pixels = [np.frombuffer(pool[i], np.uint8) for i in range(len(pool))]
-            painter = Annotator(self.settings, pixels)
-            record = self.control.streams[stream]
-            film = FrameWriter(stream, record, painter, self.run_with_heartbeat)
-            mine = self.settings.streams[stream]
-            if mine.video is not None:
-                film.open_file(mine.video, mine.info.fps or _IMAGES_PER_SECOND)
-            self.films[stream] = film
+        for name in self.settings.streams:
+            self.streams[name] = stream = Stream(self, name)
+            stream.open_outputs()
 
     def on_message(self, message: Message) -> None:
-        if isinstance(message, Result) and message.frame.stream in self.films:
-            self.films[message.frame.stream].take(message)
+        if isinstance(message, Result) and message.frame.stream in self.streams:
+            self.streams[message.frame.stream].take(message)
 
     def work(self) -> None:
-        for stream, film in self.films.items():
-            before = film.record.finished_seq
-            film.work()
-            self._tell(film)
-            if film.record.finished_seq != before:
-                self.record.done += 1
-                done = Rendered(stream, film.record.finished_seq)
-                self.outbox.send(stream, done)
-                self.outbox.send(MERGER, done)
-        self.record.queued = sum(len(film.queue) for film in self.films.values())
+        for stream in self.streams.values():
+            stream.perform(stream.progress.step())
+        self.record.done = sum(stream.rendered for stream in self.control.streams.values())
+        self.record.queued = sum(stream.progress.queued for stream in self.streams.values())
 
     def wait_ms(self) -> int:
-        return 0 if any(film.queue for film in self.films.values()) else super().wait_ms()
+        return 0 if self.record.queued else super().wait_ms()
 
     def close(self) -> None:
-        for film in self.films.values():
-            film.close()
-            self._tell(film)
-
-    def _tell(self, film: FrameWriter) -> None:
-        if film.trouble:
-            self.note("error", film.trouble, "broken_output")
-            film.trouble = ""
+        for stream in self.streams.values():
+            stream.perform(stream.progress.close())
 
 
-class FrameWriter:
-    """One stream's frames on their way into its video."""
+class Stream:
+    """One stream: its outputs, and the actions on them."""
 
-    def __init__(
-        self,
-        stream: str,
-        record: StreamRecord,
-        painter: Annotator,
-        run_with_heartbeat: RunWithHeartbeat,
-    ) -> None:
-        """`patiently` does what may take long while the actor's heart goes on beating."""
-        self.stream = stream
-        self.record = record
-        self.painter = painter
-        self.queue: deque[Result] = deque()
-        self.trouble = ""
-        """Why the file cannot be written any more, once, to be told."""
-        self._run_with_heartbeat = run_with_heartbeat
-        self._newest = record.finished_seq
-        """The last frame that was taken; whatever comes again is known."""
-        self._added: deque[int] = deque()
-        """Frames that were added and may not be in the file yet."""
-        self._file: VideoFile | None = None
-        self._already = 0
+    def __init__(self, renderer: Renderer, name: str) -> None:
+        self._outbox, self._note = renderer.outbox, renderer.note
+        self._slowly = renderer.run_with_heartbeat
+        self._name = name
+        run = renderer.settings
+        self._mine = run.streams[name]
+        slots = renderer.control.slots[name]
+        pool = Pool(renderer.fds[f"frames.{name}"], len(slots), write=False)
+        self._pixels = [np.frombuffer(pool[i], np.uint8) for i in range(len(pool))]
+        grids = [
+            (stage.view, run.models[stage.model].size)
+            for stage in run.stages
+            if run.render.tiles and stage.view.kind == "tiles"
+        ]
+        self._annotator = Annotator(run.classes.labels, grids)
+        remarks = {"emulated": run.emulated, "simulated": run.simulated}
+        self._caption = Caption([remark for remark, holds in remarks.items() if holds])
+        self._video: VideoFile | None = None
+        self._pictures: PictureFolder | None = None
+        self._results: dict[int, Result] = {}
+        self.progress = VideoProgress(
+            renderer.control.streams[name],
+            video=self._mine.video is not None,
+            pictures=self._mine.pictures is not None,
+        )
 
-    def open_file(self, path: Path, fps: float) -> None:
-        """Begin the video, or go on after what an earlier incarnation has written.
-
-        One that broke under an earlier incarnation stays as it is: frames are missing after it.
-        """
-        if self.record.broken:
-            return
-        try:
-            self._file = self._run_with_heartbeat(
-                lambda: VideoFile(path, fps), _PATIENCE_S, f"looking into {path}"
-            )
-            # A frame that reached the file before its writer could say so is not added again.
-            self._already = self._file.frames - self.record.rendered
-            if self._already < 0:
-                raise OSError(f"{-self._already} frames that were in it are gone from it")
-        except OSError as error:
-            self._give_up(path, error)
+    def open_outputs(self) -> None:
+        """Begin the outputs, or continue those of an earlier incarnation."""
+        path, folder = self._mine.video, self._mine.pictures
+        if folder is not None and self.progress.wants_pictures:
+            self._pictures = self._try("pictures", partial(PictureFolder, folder))
+        if path is not None and self.progress.wants_video:
+            opening = partial(VideoFile, path, self._mine.info.fps or _IMAGES_PER_SECOND)
+            waiting = partial(self._slowly, opening, _SLOW_SECONDS, f"looking into {path}")
+            self._video = self._try("video", waiting)
+            if self._video is not None:
+                self.perform(self.progress.opened(self._video.frames))
 
     def take(self, result: Result) -> None:
-        """A published frame; one that was taken before is passed over."""
-        if result.frame.seq > self._newest:
-            self._newest = result.frame.seq
-            self.queue.append(result)
+        """A published frame."""
+        self._results[result.frame.seq] = result
+        self.perform(self.progress.frame(result.frame.seq))
 
-    def work(self) -> None:
-        """Render the next frame; end the file when there will be no more."""
-        if self.queue:
-            result = self.queue.popleft()
-            self._added.append(result.frame.seq)
-            if self._file is None:
-                self._finish(len(self._added))
-            elif self._already > 0:
-                self._already -= 1
-                self._finish(1)
-            else:
-                self._add(self._file, result)
-        elif self._added and self._added[-1] + 1 == self.record.end_seq:
-            self._end()
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Do what the progress decided."""
+        for action in actions:
+            if isinstance(action, Paint):
+                self._paint(action)
+            elif isinstance(action, Finished):
+                self._finished(action.seq)
+            elif isinstance(action, EndVideo) and self._video is not None:
+                if self._try("video", self._video.end) is not None:
+                    self.perform(self.progress.ended())
+            elif isinstance(action, JoinParts) and self._video is not None:
+                self._join(self._video)
+            elif isinstance(action, Broken):
+                self._broken(action)
 
-    def close(self) -> None:
-        """End the file; when the stream is over, make it one where others had died over it.
-
-        The frames are let go of before that: joining hours of film takes longer than they may wait.
-        """
-        self._end()
-        if self._file is not None and self.record.end_seq >= 0:
-            try:
-                self._run_with_heartbeat(self._file.join, _PATIENCE_S, f"joining {self._file.path}")
-            except OSError as error:
-                # Every frame is there all the same.
-                self.trouble = f"{self._file.path} stays in parts: {error.strerror or error}"
-
-    def _end(self) -> None:
-        """No more frames: all that was added is in the file then."""
-        if self._file is not None:
-            try:
-                self._file.end()
-            except OSError as error:
-                self._give_up(self._file.path, error)
-        self._finish(len(self._added))
-
-    def _add(self, file: VideoFile, result: Result) -> None:
-        image = self.painter.paint(result)
+    def _try(self, output: Output, action: Callable[[], _Done]) -> _Done | None:
+        """What the action returns; None when the output cannot be written, which is handled."""
         try:
-            in_file = file.add(image)
+            return action()
         except OSError as error:
-            self._give_up(file.path, error)
-            self._finish(len(self._added))
-        else:
-            self._finish(in_file - self.record.rendered)
+            self.perform(self.progress.broken(output, error.strerror or str(error)))
+            return None
 
-    def _finish(self, count: int) -> None:
-        """Let go of the frames that were added first; they are in the file unless it is broken."""
-        for _ in range(min(count, len(self._added))):
-            self.record.rendered += not self.record.broken
-            self.record.finished_seq = self._added.popleft()
+    # ------------------------------------------------------------ actions
 
-    def _give_up(self, path: Path, error: OSError) -> None:
-        """The file cannot be written; detection goes on without it."""
-        self.record.broken = 1
-        if self._file is not None:
-            self._file.abandon()
-            self._file = None
-        reason = error.strerror or str(error)
-        self.trouble = f"{path} is broken after frame {self.record.finished_seq}: {reason}"
+    def _paint(self, action: Paint) -> None:
+        image = self._annotated(self._results[action.seq])
+        if action.pictures and self._pictures is not None:
+            self._try("pictures", partial(self._pictures.write, action.seq, image))
+        in_video = None
+        if action.video and self._video is not None:
+            in_video = self._try("video", partial(self._video.add, image))
+        self.perform(self.progress.painted(in_video or 0))
 
-
-class Annotator:
-    """Draws results into copies of one stream's frames."""
-
-    def __init__(self, settings: RunSettings, pixels: Sequence[npt.NDArray[np.uint8]]) -> None:
-        self._settings = settings
-        self._pixels = pixels
-        self._canvas = np.zeros((0, 0, 3), np.uint8)
-        self._times: deque[int] = deque(maxlen=_RATE_OVER)
-
-    def paint(self, result: Result) -> npt.NDArray[np.uint8]:
-        """The annotated frame, valid until the next call."""
-        frame = result.frame
+    def _annotated(self, result: Result) -> npt.NDArray[np.uint8]:
+        frame, detections = result.frame, Detections.from_bytes(result.detections)
         pixels = self._pixels[frame.slot][: frame.width * frame.height * 3]
-        if self._canvas.shape[:2] != (frame.height, frame.width):
-            self._canvas = np.empty((frame.height, frame.width, 3), np.uint8)
-        np.copyto(self._canvas, pixels.reshape(self._canvas.shape))
-        found = Detections.from_bytes(result.detections)
-        tiles = self._tiles((frame.width, frame.height)) if self._settings.render.tiles else ()
-        draw(
-            self._canvas,
-            found.boxes,
-            found.scores,
-            found.class_ids,
-            self._settings.classes.labels,
-            tiles=tiles,
+        caption = self._caption.text(
+            frame.seq, len(detections), complete=result.complete, now_ns=now_ns()
         )
-        banner(self._canvas, self._caption(result, len(found)))
-        return self._canvas
+        image = pixels.reshape(frame.height, frame.width, 3)
+        return self._annotator.annotate(image, detections, caption)
 
-    def _caption(self, result: Result, objects: int) -> str:
-        """What stands in the corner: frame, rate, and whether something is missing or emulated."""
-        self._times.append(now_ns())
-        parts = [f"#{result.frame.seq}", f"{objects} objects"]
-        if len(self._times) > 1:
-            seconds = (self._times[-1] - self._times[0]) / 1e9
-            parts.append(f"{(len(self._times) - 1) / seconds:.1f} frames/s")
-        if not result.complete:
-            parts.append("INCOMPLETE")
-        if self._settings.emulated:
-            parts.append("emulated")
-        if self._settings.simulated:
-            parts.append("simulated")
-        return "  ".join(parts)
+    def _finished(self, seq: int) -> None:
+        for old in [known for known in self._results if known <= seq]:
+            del self._results[old]
+        for receiver in (self._name, MERGER):
+            self._outbox.send(receiver, Rendered(self._name, seq))
 
-    def _tiles(self, size: Size) -> tuple[Tile, ...]:
-        return tuple(
-            tile
-            for stage in self._settings.stages
-            if stage.view.kind == "tiles"
-            for tile in plan(stage.view, size, self._settings.models[stage.model].size)
-        )
+    def _join(self, video: VideoFile) -> None:
+        try:
+            self._slowly(video.join, _SLOW_SECONDS, f"joining {video.path}")
+        except OSError as error:
+            # Every frame is there all the same.
+            text = f"{video.path} stays in parts: {error.strerror or error}"
+            self._note("error", text, "broken_output")
+
+    def _broken(self, action: Broken) -> None:
+        path = self._mine.video if action.output == "video" else self._mine.pictures
+        if action.output == "video" and self._video is not None:
+            self._video.abandon()
+            self._video = None
+        good = f"after frame {action.last_seq}" if action.frames else "from its first frame on"
+        self._note("error", f"{path} is broken {good}: {action.reason}", "broken_output")

@@ -36,8 +36,8 @@ runs it. [docs/examples](examples) has one for each usual case.
   value is read as TOML, and as text if it is not valid TOML.
 - **Paths** in the file are relative to the file's folder, paths in `--set` to the current folder;
   `~` is your home.
-- **Outputs** (`results.jsonl`, `render.video`) of an earlier run are replaced only with
-  `launch --overwrite`, and by the demo.
+- **Outputs** (`results.jsonl`, `render.video`, `render.pictures`) of an earlier run are replaced
+  only with `launch --overwrite`, and by the demo.
 - **Errors** name the place and the remedy, one a line, and `launch` exits with 2:
   `topology.toml: stages.small.model: no model named "smal"; did you mean "small"?`
 - **Completion.** `#:schema docs/{SCHEMA}` as the first line gives completion, descriptions and

@@ -18,6 +18,7 @@ from actors.config.errors import Finding, Place, dotted, show
 from actors.config.file_errors import (
     exists,
     file_problem,
+    folder_problem,
     labels_problem,
     model_problem,
     output_problem,
@@ -199,8 +200,10 @@ def check_outputs(config: PartialConfig) -> Iterator[Finding]:
     tables = config.tables
     taken: dict[object, str] = {_identity(config.file): "this topology"}
     for name, stream in tables.streams.items():
-        if source_kind(stream.source) == "file":
-            taken[_identity(Path(stream.source))] = dotted(("streams", name, "source"))
+        if (kind := source_kind(stream.source)) in ("file", "folder", "glob"):
+            source = Path(stream.source)
+            taken_path = source.parent if kind == "glob" else source
+            taken[_identity(taken_path)] = dotted(("streams", name, "source"))
     for name, model in tables.models.items():
         for used, path in (("path", model.path), ("labels", model.labels)):
             if isinstance(path, Path):
@@ -219,6 +222,13 @@ def check_outputs(config: PartialConfig) -> Iterator[Finding]:
             with suppress(ValueError):  # a stream's name that no file can have: see check_names
                 for path in of_streams(video, list(tables.streams) or [""]).values():
                     outputs.append((place, path, str(Path(written).with_name(path.name))))
+    place = ("render", "pictures")
+    if (folder := tables.render.pictures) is not None:
+        written = config.written[place]
+        if problem := folder_problem(folder, written):
+            yield place, problem
+        elif (identity := _identity(folder)) in taken:
+            yield place, f"{show(written)} is also {taken[identity]}; write to another folder"
     for place, output, written in outputs:
         identity = _identity(output)
         if problem := output_problem(output, written):

@@ -49,6 +49,25 @@ def _name_problem(path: Path, name: str) -> str | None:
     return None
 
 
+def folder_problem(path: Path, written: str) -> str | None:
+    """Why no files can be written into the folder `path`, which the user wrote as `written`."""
+    name = show(written)
+    if not written.strip():
+        return "the path is empty; give the path of a folder"
+    if problem := _name_problem(path, name):
+        return problem
+    try:
+        if not path.exists() and not path.parent.is_dir():
+            return f"{name} lies in a folder that does not exist ({path.parent}); make it first"
+        if path.exists() and not path.is_dir():
+            return f"{name} is a file; give a folder"
+        if not os.access(path if path.exists() else path.parent, os.W_OK | os.X_OK):
+            return f"{name} cannot be written; give another folder"
+    except (OSError, ValueError) as error:
+        return f"{name} cannot be written ({reason(error)}); give another folder"
+    return None
+
+
 def output_problem(path: Path, written: str, suffixes: Sequence[str] = ()) -> str | None:
     """Why no file can be written at `path`, which the user wrote as `written`."""
     name = show(written)

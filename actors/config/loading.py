@@ -65,6 +65,7 @@ def _make_paths_absolute(
         ("results", "jsonl"),
         ("results", "curve"),
         ("render", "video"),
+        ("render", "pictures"),
     ]
     for table, name in (("streams", "source"), ("models", "path"), ("models", "labels")):
         entries = data.get(table)

@@ -224,12 +224,16 @@ class Render(Table):
     """Pictures of the results."""
 
     video: FilePath | None = key(None, "annotated video: .mp4, .mkv or .avi")
+    pictures: FilePath | None = key(
+        None,
+        "folder for annotated pictures, one JPEG a frame; with several streams one folder each",
+    )
     tiles: bool = key(False, "draws the tiles too")
 
     @property
     def wanted(self) -> bool:
         """Whether an output is asked for."""
-        return self.video is not None
+        return self.video is not None or self.pictures is not None
 
 
 class Tables(Table):

@@ -27,7 +27,8 @@ class StreamSettings:
     """One stream.
 
     `source`, `request`, `pace` and `loop` are as the user wrote them, `info` is what the source
-    turned out to be. `slots` is the number of its frame slots, `video` its annotated video.
+    turned out to be. `slots` is the number of its frame slots, `video` its annotated video and
+    `pictures` the folder of its annotated pictures.
     """
 
     source: str
@@ -37,6 +38,7 @@ class StreamSettings:
     info: SourceInfo
     slots: int
     video: Path | None
+    pictures: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ class StreamRecord(Record):
     finished = Word()
     """Which frame was finished last, and how many are in the renderer's outputs, see `finish`."""
     video_broken = Word()
-    """Once the video cannot be written any more: how many frames are in it for sure, + 1; else 0."""
+    """Once the video cannot be written: how many frames are in it for sure, + 1; before that 0."""
     pictures_broken = Word()
     """The same of the folder of pictures."""
     log_broken = Word()

@@ -28,36 +28,12 @@ from actors.dataflow.messages import End, Frame
 from actors.dataflow.settings import MERGER, TILER
 from actors.dataflow.shared_records import SlotRecord, StreamRecord
 from actors.sources.pace import Pace
+from actors.sources.reading import CapturedFrame, SourceCounts
 from actors.system.codec import Message
 
 
 class SlotError(ValueError):
     """An event that is not possible now: nothing was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class CapturedFrame:
-    """What a slot was filled with: `size` is (width, height), `source_frame` its index in a file.
-
-    `number` is set for a live source: how many frames the source had received before this one,
-    from 0 (`LiveFrame.number`); its frames have no other index.
-    """
-
-    size: tuple[int, int]
-    captured_ns: int
-    captured_real_ns: int
-    source_frame: int = 0
-    number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SourceCounts:
-    """What the open source has counted since it was opened."""
-
-    unreadable: int = 0
-    dropped_newer_frame: int = 0
-    dropped_no_free_slot: int = 0
-    reconnects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +144,18 @@ class Slots:
         """Frames in flight."""
         return len(self._leased)
 
-    def due_ns(self, now_ns: int) -> int | None:
-        """When the next frame is to be read; None while it is not wanted or no slot is free.
+    @property
+    def has_room(self) -> bool:
+        """Whether the source's next frame is wanted and a slot is free for it."""
+        waiting = self._awaited_workers or self._awaits_subscriber
+        return not (self.over or waiting) and self._slot() is not None
 
-        A file without a pace is due at once, and so is a live source, which has its own.
+    def due_ns(self, now_ns: int) -> int | None:
+        """When a file's next frame is to be read: None while there is no room for it.
+
+        A live source's frames are due whenever it has one, which it makes known itself.
         """
-        if self.over or self._awaited_workers or self._awaits_subscriber or self._slot() is None:
+        if self._live or not self.has_room:
             return None
         if self._due_ns is None:
             self._due_ns = now_ns if self._pace is None else self._pace.due_ns(now_ns)
@@ -191,9 +173,11 @@ class Slots:
             return [Exit()] if self._stream.ended and not self._leased else []
         if self._limit is not None and self._stream.captured >= self._limit:
             return self.end()
-        due = self.due_ns(now_ns)
         slot = self._slot()
-        return [Fill(slot)] if slot is not None and due is not None and due <= now_ns else []
+        due_ns = now_ns if self._live else self.due_ns(now_ns)
+        if slot is None or not self.has_room or due_ns is None or due_ns > now_ns:
+            return []
+        return [Fill(slot)]
 
     def up(self, name: str) -> list[Action]:
         """An actor is ready, perhaps anew: it may lack all that was sent to the one before it."""

@@ -10,6 +10,7 @@ from actors.config.errors import Fault
 from actors.config.packaged import TOPOLOGY
 from actors.config.schema import Topology
 from actors.launcher.errors import LaunchError
+from actors.outputs import pictures
 from actors.outputs.video_files import of_streams, parts, remove
 
 
@@ -23,6 +24,9 @@ def existing(topology: Topology) -> Iterator[Fault]:
     for path in _videos(topology):
         if any(part.is_file() and part.stat().st_size for part in parts(path)):
             yield _fault("render.video", path)
+    for folder in _folders(topology):
+        if pictures.pictures(folder):
+            yield _fault("render.pictures", folder)
 
 
 def _fault(place: str, path: Path) -> Fault:
@@ -32,6 +36,11 @@ def _fault(place: str, path: Path) -> Fault:
 def _videos(topology: Topology) -> list[Path]:
     path = topology.render.video
     return [] if path is None else list(of_streams(path, list(topology.streams)).values())
+
+
+def _folders(topology: Topology) -> list[Path]:
+    path = topology.render.pictures
+    return [] if path is None else list(pictures.of_streams(path, list(topology.streams)).values())
 
 
 def clear(topology: Topology) -> None:
@@ -46,6 +55,8 @@ def clear(topology: Topology) -> None:
             os.truncate(log, 0)
         for video in _videos(topology):
             remove(video)
+        for folder in _folders(topology):
+            pictures.remove(folder)
     except OSError as error:
         raise LaunchError(
             f"{error.filename} cannot be replaced: {error.strerror}; give another file"

@@ -20,6 +20,7 @@ from actors.dataflow.settings import (
 )
 from actors.dataflow.shared_records import Layout
 from actors.launcher.rate_limit import jobs_of
+from actors.outputs import pictures
 from actors.outputs.video_files import of_streams
 from actors.processes import ROLES, Role
 from actors.sources.contract import SourceInfo
@@ -133,6 +134,8 @@ def _workers(
 def _streams(topology: Topology, sources: Mapping[str, SourceInfo]) -> dict[str, StreamSettings]:
     path = topology.render.video
     videos = {} if path is None else of_streams(path, list(topology.streams))
+    folder = topology.render.pictures
+    folders = {} if folder is None else pictures.of_streams(folder, list(topology.streams))
     return {
         name: StreamSettings(
             source=stream.source,
@@ -142,6 +145,7 @@ def _streams(topology: Topology, sources: Mapping[str, SourceInfo]) -> dict[str,
             info=sources[name],
             slots=0,
             video=videos.get(name),
+            pictures=folders.get(name),
         )
         for name, stream in topology.streams.items()
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.dataflow.settings import RunSettings
-from actors.dataflow.shared_records import IN_FLIGHT, ControlBlock, StreamRecord
+from actors.dataflow.shared_records import ControlBlock, StreamRecord
 from actors.outputs.video_files import joined, parts
 from actors.system.linux import now_ns
 from actors.system.text import plural
@@ -36,9 +36,12 @@ class Summary:
                 f"{name}: {plural(stream.published, 'frame')} in {seconds:.1f} s "
                 f"({stream.published / seconds:.1f} frames/s), {self._losses(name)}"
             )
-            video = self._run.streams[name].video
-            if video is not None and stream.published:
-                lines.append(f"{name}: drawn into {video_files(video, stream)}")
+            mine = self._run.streams[name]
+            if mine.video is not None and stream.published:
+                lines.append(f"{name}: drawn into {video_files(mine.video, stream)}")
+            if mine.pictures is not None and stream.published:
+                state = _incomplete(stream.pictures_broken) if mine.pictures.is_dir() else ": gone"
+                lines.append(f"{name}: pictures in {mine.pictures}{state}")
         if self._run.results.jsonl is not None:
             lines.append(f"records in {self._run.results.jsonl}{self._log_state()}")
         if self._run.emulated:
@@ -78,9 +81,7 @@ class Summary:
 
 def unpublished(control: ControlBlock, stream: str) -> list[int]:
     """Sequence numbers of the frames that were captured and whose result never went out."""
-    published = control.streams[stream].published_seq
-    slots = control.slots[stream]
-    return sorted(s.seq for s in slots if s.state == IN_FLIGHT and s.seq > published)
+    return control.captured_after(stream, control.streams[stream].published_seq)
 
 
 def spans(numbers: Sequence[int]) -> str:
@@ -102,7 +103,11 @@ def video_files(path: Path, stream: StreamRecord) -> str:
     where = str(path)
     if len(found) > 1:
         where = f"{len(found)} parts, {path} to {found[-1].name}, which were not joined"
-    if not stream.broken:
-        return where
-    frames = plural(stream.rendered, "frame") if path in found else "nothing"
-    return f"{where}: incomplete, {frames} of it can be used"
+    if stream.video_broken and path not in found:
+        return f"{where}: incomplete, nothing of it can be used"
+    return where + _incomplete(stream.video_broken)
+
+
+def _incomplete(broken: int) -> str:
+    """How far an output is good, by its word in the stream's record."""
+    return f": incomplete, {plural(broken - 1, 'frame')} of it can be used" if broken else ""

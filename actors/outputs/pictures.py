@@ -41,7 +41,7 @@ class PictureFolder:
             raise OSError(f"no JPEG can be made of {size} frames")
         temporary = self.folder / f".tritile-{seq:08d}.jpg"
         try:
-            temporary.write_bytes(data)
+            temporary.write_bytes(data.tobytes())
             temporary.replace(picture(self.folder, seq))
         except OSError:
             temporary.unlink(missing_ok=True)

@@ -57,7 +57,7 @@ class Caption:
     def text(self, seq: int, objects: int, *, complete: bool, now_ns: int) -> str:
         """For the frame that is drawn now; the rate is of the frames drawn lately."""
         self._times.append(now_ns)
-        parts = [f"#{seq}", f"{objects} objects"]
+        parts = [f"#{seq}", f"{objects} object{'s' * (objects != 1)}"]
         if self._times[-1] > self._times[0]:
             rate = (len(self._times) - 1) * 1e9 / (self._times[-1] - self._times[0])
             parts.append(f"{rate:.1f} frames/s")

@@ -49,13 +49,13 @@ def draw(
     half = np.array(TILE_COLOR, np.uint8) // 2
     for tile in tiles:
         edges = (tile.x, tile.y, tile.x + tile.width - 1, tile.y + tile.height - 1)
-        for strip in _edges(image, *edges, 2):
+        for strip in _edges(image, edges, 2):
             np.copyto(strip, strip // 2 + half)
     line = _line(image)
     corners = _pixels(boxes, image)
     ids = class_ids.tolist()
     for box, class_id in zip(reversed(corners), reversed(ids), strict=True):
-        for strip in _edges(image, *box, line):
+        for strip in _edges(image, box, line):
             strip[:] = color_of(class_id)
     for (x1, y1, _, _), score, class_id in zip(
         reversed(corners), reversed(scores.tolist()), reversed(ids), strict=True
@@ -107,12 +107,13 @@ def _pixels(boxes: npt.NDArray[np.floating], image: Image) -> list[list[int]]:
     return pixels
 
 
-def _edges(image: Image, x1: int, y1: int, x2: int, y2: int, line: int) -> Iterator[Image]:
+def _edges(image: Image, box: Sequence[int], line: int) -> Iterator[Image]:
     """The four sides of a box in whole blocks of 2x2 pixels, without a pixel twice.
 
     The box may leave the image: what is outside is not drawn.
     """
-    left, top, right, bottom = x1 // 2 * 2, y1 // 2 * 2, x2 // 2 * 2 + 2, y2 // 2 * 2 + 2
+    left, top = box[0] // 2 * 2, box[1] // 2 * 2
+    right, bottom = box[2] // 2 * 2 + 2, box[3] // 2 * 2 + 2
     inner_top, inner_bottom = top + line, max(top + line, bottom - line)
     inner_left, inner_right = left + line, max(left + line, right - line)
     for rows, columns in (

@@ -108,7 +108,7 @@ def test_a_good_topology(folder: Path) -> None:
                     "npu1": {"core": 1, "models": ["small"], **worker}},
         "merge": {"method": "nms", "metric": "iou", "threshold": 0.5, "class_agnostic": False,
                   "truncated": "suppress"},
-        "render": {"video": folder / "out.mp4", "tiles": False},
+        "render": {"video": folder / "out.mp4", "pictures": None, "tiles": False},
     }
     # fmt: on
     with pytest.raises(ValidationError):

@@ -109,11 +109,14 @@ def test_initial_values() -> None:
     block = ControlBlock(layout, memoryview(bytearray(layout.size)))
     block.initialise(123)
     assert block.run.started_ns == 123
-    minus_one = {"last_seq", "last_source_frame", "end_seq", "finished_seq"}
     for stream in block.streams.values():
         for name in words_of(StreamRecord):
-            assert getattr(stream, name) == (-1 if name in minus_one else 0), name
-    assert sum(content(block)) == 123 - 4 * 2
+            assert getattr(stream, name) == (-1 if name == "end_seq" else 0), name
+        assert (stream.last_seq, stream.captured) == (-1, 0)
+        assert (stream.finished_seq, stream.rendered) == (-1, 0)
+    assert [slot.seq for slots in block.slots.values() for slot in slots] == [-1] * 3
+    assert sum(content(block)) == 123 - 2 - 3
+    assert block.in_flight("cam1") == 0
 
 
 def test_what_the_contexts_of_an_actor_compute() -> None:
@@ -135,9 +138,7 @@ def test_what_the_contexts_of_an_actor_compute() -> None:
 
 
 @given(st.lists(st.integers(1, 1000), max_size=40), st.integers(0, (1 << 31) - 100_000))
-def test_number_and_count_of_what_is_published_change_together(
-    steps: list[int], first: int
-) -> None:
+def test_number_and_count_change_together(steps: list[int], first: int) -> None:
     layout = Layout((), {"cam": 1}, 0)
     block = ControlBlock(layout, memoryview(bytearray(layout.size)))
     block.initialise(1)
@@ -146,5 +147,9 @@ def test_number_and_count_of_what_is_published_change_together(
     seq = first
     for count, step in enumerate(steps, 1):
         seq += step
+        stream.capture(seq)
+        assert (stream.last_seq, stream.captured) == (seq, count)
         stream.settle(seq)
         assert (stream.published_seq, stream.published) == (seq, count)
+        stream.finish(seq, count // 2)
+        assert (stream.finished_seq, stream.rendered) == (seq, count // 2)

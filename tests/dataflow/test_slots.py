@@ -13,7 +13,6 @@ from actors.dataflow.messages import End, Frame
 from actors.dataflow.settings import MERGER, TILER
 from actors.dataflow.slots import (
     Action,
-    CapturedFrame,
     CloseSource,
     Exit,
     Fill,
@@ -21,9 +20,9 @@ from actors.dataflow.slots import (
     Send,
     SlotError,
     Slots,
-    SourceCounts,
 )
 from actors.sources.pace import Pace
+from actors.sources.reading import CapturedFrame, SourceCounts
 from tests.support.mortal_words import Killed, MortalRecords
 
 SIZE = (8, 6)
@@ -308,7 +307,9 @@ def survivor(records: MortalRecords, writes: int, again: int, live: bool) -> Slo
     for number in range(3):
         records.words.left = writes if number == 2 else inf
         with suppress(Killed):
-            slots.counted(SourceCounts(unreadable=number, dropped_newer_frame=number if live else 0))
+            slots.counted(
+                SourceCounts(unreadable=number, dropped_newer_frame=number if live else 0)
+            )
             frame = CapturedFrame(SIZE, 1, 2, source_frame=2 * number)
             slots.filled(number, replace(frame, number=2 * number) if live else frame)
     records.words.left = again

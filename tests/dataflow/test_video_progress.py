@@ -245,7 +245,9 @@ def test_histories(outputs: tuple[str, ...], deaths: float) -> None:
 # ---------------------------------------------------------------- single rules
 
 
-def progress(records: MortalRecords, *, video: bool = True, pictures: bool = False) -> VideoProgress:
+def progress(
+    records: MortalRecords, *, video: bool = True, pictures: bool = False
+) -> VideoProgress:
     return VideoProgress(records.stream, video=video, pictures=pictures)
 
 
@@ -281,9 +283,7 @@ def test_frames_that_are_in_the_file_already_are_finished_without_being_added() 
     assert machine.step() == [Paint(6, False, True)]
 
 
-def test_what_is_rendered_counts_frames_in_the_file_and_a_broken_video_says_how_far_it_is_good() -> (
-    None
-):
+def test_a_broken_video_says_how_far_it_is_good_and_rendered_stays() -> None:
     records = MortalRecords(2)
     records.others.finish(6, 4)  # of a live stream: frames were dropped
     machine = progress(records)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.config.schema import Results, Worker
-from actors.dataflow.shared_records import FREE, IN_FLIGHT, ControlBlock
+from actors.dataflow.shared_records import ControlBlock
 from actors.launcher.summary import Summary, spans, unpublished
 from actors.system.linux import now_ns
 from tests.support.plans import SMALL, model, planned, source
@@ -44,8 +44,9 @@ def test_captured_frames_whose_results_did_not_go_out_are_named() -> None:
         control.streams["cam0"].settle(seq)
     # Slot 0 was published, slot 4 is empty, the others wait.
     for slot, seq in zip(control.slots["cam0"], [16, 19, 17, 18, 15, 22], strict=True):
-        slot.seq, slot.state = seq, IN_FLIGHT
-    control.slots["cam0"][4].state = FREE
+        slot.seq = seq
+    control.slots["cam0"][4].seq = -1
+    control.streams["cam0"].capture(22)
     control.streams["cam0"].incomplete = 2
     assert unpublished(control, "cam0") == [17, 18, 19, 22]
     (line,) = summary.lines()

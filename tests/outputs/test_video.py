@@ -83,13 +83,46 @@ def test_what_an_earlier_run_left_is_removed_and_nothing_else(tmp_path: Path) ->
     remove(path)  # nothing there is fine
 
 
-def test_odd_and_other_sizes_are_fitted(tmp_path: Path) -> None:
+def test_other_sizes_are_fitted(tmp_path: Path) -> None:
     path = tmp_path / "v.mp4"
     video = VideoFile(path, 30)
     for size in ((97, 65), (96, 64), (40, 300), (1, 1)):
         video.add(picture(2, size))
     assert video.end() == 4
     assert len(numbers(path)) == 4
+
+
+@pytest.mark.parametrize("size", [(97, 64), (96, 65), (97, 65), (1, 1)])
+def test_frames_of_odd_size_are_padded_and_not_resampled(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    """Stripes of one pixel stay as they are; the last column and row stand twice."""
+    path = tmp_path / "v.mp4"
+    stripes = np.zeros((size[1], size[0], 3), np.uint8)
+    stripes[:, ::2] = 255
+    video = VideoFile(path, 30)
+    for _ in range(2):
+        video.add(stripes)
+    video.end()
+    ok, frame = cv2.VideoCapture(str(path)).read()
+    assert ok
+    width, height = size[0] + size[0] % 2, size[1] + size[1] % 2
+    assert frame.shape == (height, width, 3)
+    expected = np.pad(stripes, ((0, height - size[1]), (0, width - size[0]), (0, 0)), mode="edge")
+    assert np.abs(frame.astype(int) - expected).mean() < 12
+
+
+def test_parts_that_cannot_be_joined_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    for _ in range(2):
+        video = VideoFile(path, 30)
+        for number in range(3):
+            video.add(picture(number))
+        video.end()
+    joined(path).mkdir()
+    with pytest.raises(OSError, match="directory"):
+        video.join()
+    assert VideoFile(path, 30).frames == 6
 
 
 def test_full_disk_is_an_oserror(tmp_path: Path) -> None:

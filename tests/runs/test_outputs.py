@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 from pathlib import Path
-from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -19,7 +18,6 @@ from actors.dataflow.shared_records import ControlBlock, Layout, StreamRecord
 from actors.launcher import summary
 from actors.outputs.video import VideoFile
 from actors.outputs.video_files import joined, part, parts
-from actors.renderer import FrameWriter
 from tests.support import runs
 from tools.run_harness import Harness, pids
 
@@ -165,24 +163,6 @@ def test_a_launch_that_fails_leaves_an_earlier_runs_outputs(
     }
 
 
-def test_a_film_that_cannot_be_joined_stays_in_parts_and_is_not_broken(tmp_path: Path) -> None:
-    path = tmp_path / "out.mp4"
-    for _ in range(2):
-        video = VideoFile(path, 30)
-        for _ in range(3):
-            video.add(np.zeros((64, 96, 3), np.uint8))
-        video.end()
-    joined(path).mkdir()
-    record = _stream_record(rendered=6, end_seq=6)
-    painter = cast(Any, None)  # nothing is drawn here
-    film = FrameWriter("cam0", record, painter, lambda action, _seconds, _what: action())
-    film.open_file(path, 30)
-    film.close()
-    assert film.trouble.startswith(f"{path} stays in parts: ")
-    assert not record.broken
-    assert VideoFile(path, 30).frames == 6
-
-
 def test_the_summary_says_what_a_renderer_left_that_died_while_it_joined(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     for left in (path, part(path, 1), joined(path)):
@@ -191,7 +171,7 @@ def test_the_summary_says_what_a_renderer_left_that_died_while_it_joined(tmp_pat
     text = summary.video_files(path, record)
     assert text == f"2 parts, {path} to {part(path, 1).name}, which were not joined"
     assert not joined(path).exists()
-    record.broken = 1
+    record.video_broken = 6 + 1
     assert summary.video_files(path, record) == f"{text}: incomplete, 6 frames of it can be used"
 
 
@@ -201,5 +181,6 @@ def _stream_record(*, rendered: int, end_seq: int) -> StreamRecord:
     block = ControlBlock(layout, memoryview(bytearray(layout.size)))
     block.initialise(0)
     record = block.streams["cam0"]
-    record.rendered, record.finished_seq, record.end_seq = rendered, rendered - 1, end_seq
+    record.finish(rendered - 1, rendered)
+    record.end_seq = end_seq
     return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -34,14 +35,17 @@ def test_a_box_and_its_label() -> None:
     one(image, [100, 150, 300, 250])
     touched = changed(image)
     color = np.array(color_of(0))
-    # All four sides, one pixel wide on an image of this size, in the class's colour.
-    assert (image[150, 100:301] == color).all()
-    assert (image[250, 100:301] == color).all()
-    assert (image[150:251, 100] == color).all()
-    assert (image[150:251, 300] == color).all()
+    # All four sides, two pixels wide on an image of this size, in the class's colour.
+    for rows, columns in (
+        (slice(150, 152), slice(100, 302)),
+        (slice(250, 252), slice(100, 302)),
+        (slice(150, 252), slice(100, 102)),
+        (slice(150, 252), slice(300, 302)),
+    ):
+        assert (image[rows, columns] == color).all()
     # Nothing inside, nothing outside but the label's plate, which stands on the upper left corner.
-    assert not touched[151:250, 101:300].any()
-    touched[150:251, 100:301] = False
+    assert not touched[152:250, 102:300].any()
+    touched[150:252, 100:302] = False
     rows, columns = np.nonzero(touched)
     assert rows.max() == 149 and columns.min() == 100
     assert 10 <= rows.max() - rows.min() + 1 <= 24
@@ -108,6 +112,26 @@ def test_any_box_on_any_image(boxes: list[list[float]], size: tuple[int, int]) -
     banner(image, "29.8 fps")
 
 
+@pytest.mark.parametrize("top", range(4))
+@pytest.mark.parametrize("left", range(4))
+def test_thin_lines_keep_their_colour_in_a_video(left: int, top: int) -> None:
+    """A video has one colour for each 2x2 pixels; a line on any row or column must have its own."""
+    image = gray(320, 192)
+    box = [60.0 + left, 60.0 + top, 161.0 + left, 121.0 + top]
+    one(image, box, class_id=0)
+    color = np.array(color_of(0), int)
+    yuv = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
+    seen = cv2.cvtColor(yuv, cv2.COLOR_YUV2BGR_I420).astype(int)
+    x1, y1, x2, y2 = map(int, box)
+    for sides in (
+        seen[y1, x1 : x2 + 1],
+        seen[y2, x1 : x2 + 1],
+        seen[y1 : y2 + 1, x1],
+        seen[y1 : y2 + 1, x2],
+    ):
+        assert np.abs(sides - color).max() <= 6
+
+
 def test_nothing_to_draw() -> None:
     image = gray()
     draw(image, np.empty((0, 4), np.float32), np.empty(0), np.empty(0, np.int64), NAMES)
@@ -139,10 +163,10 @@ def test_tiles_are_outlined() -> None:
     tiles = plan(View("tiles"), (1920, 1080), (640, 640))
     draw(image, np.empty((0, 4)), np.empty(0), np.empty(0, np.int64), NAMES, tiles=tiles)
     expected = np.zeros((1080, 1920), bool)
-    for y in (0, 440, 639, 1079):
-        expected[y] = True
-    for x in (0, 639, 640, 1279, 1280, 1919):
-        expected[:, x] = True
+    for y in (0, 440, 638, 1078):
+        expected[y : y + 2] = True
+    for x in (0, 638, 640, 1278, 1280, 1918):
+        expected[:, x : x + 2] = True
     np.testing.assert_array_equal(changed(image), expected)
 
 
@@ -174,7 +198,7 @@ def test_letters_and_lines_grow_with_the_image() -> None:
         touched = changed(image)
         widths.append(int(touched[size[1] // 2, : size[0] // 2].sum()))
         heights.append(int(round(box[1]) - np.nonzero(touched)[0].min()))
-    assert widths == [1, 3, 5]
+    assert widths == [2, 2, 4]
     assert heights == sorted(set(heights))
 
 

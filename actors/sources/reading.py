@@ -1,0 +1,162 @@
+"""One way to read a file and a live source: frames with their times, counts, and the connection."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from actors.sources.contract import Source
+from actors.sources.live import LiveSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedFrame:
+    """A frame that was read: `size` is (width, height), the times are of both clocks.
+
+    `source_frame` is its index in a file. A live source's frames have a `number` instead: how many
+    the source had received before, from 0.
+    """
+
+    size: tuple[int, int]
+    captured_ns: int
+    captured_real_ns: int
+    source_frame: int = 0
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounts:
+    """What a source has counted since it was opened."""
+
+    unreadable: int = 0
+    dropped_newer_frame: int = 0
+    dropped_no_free_slot: int = 0
+    reconnects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a source is: `trouble` is why a live one dropped out last, `remarks` what it gives."""
+
+    name: str = ""
+    connected: bool = True
+    trouble: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+class Reader(Protocol):
+    """An open source. For one thread."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there will be no more frames."""
+
+    def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
+        """The next frame (as for `Source.read`); None when there is none (yet). SourceError."""
+
+    def counts(self) -> SourceCounts:
+        """All counts; to be read before the frame that was read last is committed."""
+
+    def state(self) -> SourceState:
+        """How the source is now."""
+
+    def room(self, free: bool) -> None:
+        """Say whether there is room for a frame."""
+
+    def woken(self) -> None:
+        """Clear what woke the caller; before `read`, so that no frame is overlooked."""
+
+    def unreadable_text(self) -> str:
+        """What could not be decoded last, in one sentence."""
+
+    def close(self) -> None:
+        """Close the source. May be called again."""
+
+
+class FileReader:
+    """Reads a file, images or the drawn scene."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.ended = False
+
+    def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
+        source_frame = self._source.position()
+        size = self._source.read(slot)
+        self.ended = size is None
+        if size is None:
+            return None
+        return CapturedFrame(size, time.monotonic_ns(), time.time_ns(), source_frame)
+
+    def counts(self) -> SourceCounts:
+        return SourceCounts(self._source.unreadable)
+
+    def state(self) -> SourceState:
+        return SourceState()
+
+    def room(self, free: bool) -> None:
+        """A file waits."""
+
+    def woken(self) -> None:
+        """A file wakes nothing."""
+
+    def unreadable_text(self) -> str:
+        return f"{self._source.last_error} (passed over and counted)"
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class LiveReader:
+    """Reads the newest frame of a live source, which begins to connect at the first read."""
+
+    def __init__(self, source: LiveSource, wake_fd: int) -> None:
+        """`source` wakes by writing to the eventfd `wake_fd`, which must not block."""
+        self._source = source
+        self._wake_fd = wake_fd
+
+    @property
+    def ended(self) -> bool:
+        return self._source.ended
+
+    def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
+        self._source.start()
+        taken = self._source.take(slot)
+        if taken is None:
+            return None
+        return CapturedFrame(
+            taken.size, taken.received_ns, taken.received_real_ns, number=taken.number
+        )
+
+    def counts(self) -> SourceCounts:
+        source = self._source
+        return SourceCounts(
+            unreadable=source.unreadable,
+            dropped_newer_frame=source.dropped_newer_frame,
+            dropped_no_free_slot=source.dropped_no_free_slot,
+            reconnects=source.reconnects,
+        )
+
+    def state(self) -> SourceState:
+        source = self._source
+        return SourceState(source.name, source.connected, source.trouble, source.remarks)
+
+    def room(self, free: bool) -> None:
+        self._source.room(free)
+
+    def woken(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
+
+    def unreadable_text(self) -> str:
+        return f"{self._source.name}: a frame cannot be decoded; further ones are only counted"
+
+    def close(self) -> None:
+        self._source.close()
