@@ -106,6 +106,11 @@ class StreamRecord(Record):
         self.finished = seq + 1 << _HALF | rendered
 
     @property
+    def broken(self) -> bool:
+        """Whether an output lacks frames."""
+        return bool(self.video_broken or self.pictures_broken or self.log_broken)
+
+    @property
     def dropped(self) -> int:
         """Frames of a live source that were passed over, for whichever reason."""
         return self.dropped_no_free_slot + self.dropped_newer_frame

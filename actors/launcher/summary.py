@@ -25,7 +25,7 @@ class Summary:
     def exit_code(self) -> int:
         """1 when an output is incomplete."""
         streams = self._control.streams.values()
-        return 1 if any(stream.broken or stream.log_broken for stream in streams) else 0
+        return 1 if any(stream.broken for stream in streams) else 0
 
     def lines(self) -> list[str]:
         """One line a stream and an output; why an output is incomplete comes last."""
@@ -40,7 +40,7 @@ class Summary:
             if mine.video is not None and stream.published:
                 lines.append(f"{name}: drawn into {video_files(mine.video, stream)}")
             if mine.pictures is not None and stream.published:
-                state = _incomplete(stream.pictures_broken) if mine.pictures.is_dir() else ": gone"
+                state = _incomplete(stream.pictures_broken)
                 lines.append(f"{name}: pictures in {mine.pictures}{state}")
         if self._run.results.jsonl is not None:
             lines.append(f"records in {self._run.results.jsonl}{self._log_state()}")
