@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.launcher import tables
-from actors.launcher.command import Version
+from actors.launcher.about import version
 from actors.launcher.status_report import RunStatus
 from actors.system import run_directory as rundir
 from actors.system.control_socket import SOCKET, ControlError, request
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=Version)
+    parser.add_argument("--version", action="version", version=version())
     parser.add_argument("--run", metavar="NAME", help="which run, when several are up")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     status = commands.add_parser(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
+
+from actors.launcher.about import version
 
 _USUAL = "topology.toml"
 _EXAMPLES = """\
@@ -71,20 +71,6 @@ def _find(path: Path) -> Path:
     return TOPOLOGY
 
 
-class Version(argparse.Action):
-    """`--version`: prints it and exits. It is looked up only then, as that takes 25 ms."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from actors.launcher.about import version
-
-        with suppress(OSError):
-            os.write(1, f"{version()}\n".encode())
-        parser.exit()
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="launch",
@@ -92,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=Version)
+    parser.add_argument("--version", action="version", version=version())
     parser.add_argument(
         "topology",
         type=Path,

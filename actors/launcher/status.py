@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import actors
 from actors.dataflow.settings import RunSettings
@@ -70,14 +71,7 @@ class Status:
             "actors": [self._actor(child) for child in run.children.values()],
             "streams": [self._stream(name, run.summaries) for name in self._control.streams],
             "cores": self._cores(),
-            "npu": None
-            if self._npu is None
-            else {
-                "load": self._npu.load,
-                "mhz": self._npu.mhz,
-                "highest_mhz": self._npu.highest_mhz,
-                "celsius": self._npu.celsius,
-            },
+            "npu": None if self._npu is None else asdict(self._npu),
         }
 
     def _busy(self, actor: str) -> float:

@@ -5,7 +5,7 @@ Keys may be added; what is here does not change its meaning.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class ActorStatus(TypedDict):
@@ -72,15 +72,6 @@ class CoreStatus(TypedDict):
     jobs: int
 
 
-class NpuStatus(TypedDict):
-    """What the board says of its NPU; None for what it does not say."""
-
-    load: tuple[float, ...] | None
-    mhz: int | None
-    highest_mhz: int | None
-    celsius: float | None
-
-
 class RunStatus(TypedDict):
     """The whole answer."""
 
@@ -99,4 +90,5 @@ class RunStatus(TypedDict):
     actors: list[ActorStatus]
     streams: list[StreamStatus]
     cores: list[CoreStatus]
-    npu: NpuStatus | None
+    npu: dict[str, Any] | None
+    """The fields of `npu_status.Npu`; None where no NPU is used."""

@@ -6,9 +6,10 @@ columns that matter least are left out, and remarks get lines of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 
@@ -21,61 +22,56 @@ _GAP = "  "
 _WIDE = 120
 _LONGEST_NAME = 20
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Column:
-    """One column. `rank` 0 always stays; of the others the highest is left out first."""
+class Column(Generic[T]):
+    """One column, and what it shows of a row's item.
+
+    Of the columns whose `rank` is not 0 the highest is left out first. The first column is aligned
+    left and so are those of `left`.
+    """
 
     title: str
+    cell: Callable[[T], str]
     rank: int = 0
     left: bool = False
 
 
-@dataclass(frozen=True)
-class Row:
-    """One cell a column, and what else is to be said about the row."""
-
-    cells: Sequence[str]
-    remark: str = ""
-
-
-def table(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> list[str]:
+def table(
+    columns: Sequence[Column[T]], items: Sequence[T], remark: Callable[[T], str], width: int | None
+) -> list[str]:
     """The lines of a table, the titles first; none is longer than `width` cells.
 
-    The first column holds names, which are cut where they are long.
+    The first column holds names, which are cut where they are long. A remark is what else is to be
+    said about an item.
     """
-    if width is not None:
-        rows = [Row([cut(row.cells[0], _LONGEST_NAME), *row.cells[1:]], row.remark) for row in rows]
-    shown = list(range(len(columns)))
-    sizes = [
-        max(cell_len(column.title), *(cell_len(row.cells[i]) for row in rows), 0)
-        for i, column in enumerate(columns)
-    ]
-    while width is not None and sum(sizes[i] for i in shown) + len(_GAP) * len(shown) > width:
-        worst = max(shown, key=lambda i: columns[i].rank)
-        if not columns[worst].rank:
+    filled: list[tuple[int, int, list[str]]] = []
+    for column in columns:
+        cells = [column.title, *map(column.cell, items)]
+        if width is not None and not filled:
+            cells = [cut(cell, _LONGEST_NAME) for cell in cells]
+        size = max(map(cell_len, cells))
+        spaces = [" " * (size - cell_len(cell)) for cell in cells]
+        left = column.left or not filled
+        padded = [c + s if left else s + c for c, s in zip(cells, spaces, strict=True)]
+        filled.append((column.rank, size + len(_GAP), padded))
+    while width is not None and sum(size for _, size, _ in filled) > width:
+        worst = max(filled, key=lambda each: each[0])
+        if not worst[0]:
             break
-        shown.remove(worst)
-    lines = [_line([columns[i].title for i in shown], [sizes[i] for i in shown], columns, shown)]
-    for row in rows:
-        line = _line([row.cells[i] for i in shown], [sizes[i] for i in shown], columns, shown)
-        if row.remark and (width is None or width >= _WIDE):
-            lines.append(f"{line}{_GAP}{row.remark}")
-        else:
-            lines.append(line)
-            if row.remark:
-                lines += _wrapped(_GAP + row.remark, width or 80)
-    return lines if width is None else [cut(line, width) for line in lines]
-
-
-def _line(
-    cells: Sequence[str], sizes: Sequence[int], columns: Sequence[Column], shown: Sequence[int]
-) -> str:
-    padded = []
-    for cell, size, index in zip(cells, sizes, shown, strict=True):
-        space = " " * (size - cell_len(cell))
-        padded.append(cell + space if columns[index].left else space + cell)
-    return _GAP.join(padded).rstrip()
+        filled.remove(worst)
+    lines = []
+    rows = zip(*(padded for _, _, padded in filled), strict=True)
+    for row, said in zip(rows, ["", *map(remark, items)], strict=True):
+        line = _GAP.join(row).rstrip()
+        if said and (width is None or width >= _WIDE):
+            line += _GAP + said
+        lines.append(line if width is None else cut(line, width))
+        if said and width is not None and width < _WIDE:
+            lines += _wrapped(_GAP + said, width)
+    return lines
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -86,38 +82,6 @@ def _wrapped(text: str, width: int) -> list[str]:
 def cut(text: str, width: int) -> str:
     """The text in at most `width` cells, with an ellipsis where something is missing."""
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
-
-
-# ---------------------------------------------------------------- streams
-
-
-def stream_lines(streams: Sequence[StreamStatus], width: int | None) -> list[str]:
-    """The streams: frames published of how many, rates, and what was lost."""
-    columns = [
-        Column("STREAM", left=True),
-        Column("frames"),
-        Column("left", rank=1),
-        Column("fps"),
-        Column("in flight", rank=3),
-        Column("lost"),
-        Column("p50/p99 ms", rank=2),
-    ]
-    rows = [
-        Row(
-            (
-                printable(stream["name"]),
-                frames(stream),
-                duration(stream["remaining_s"]),
-                f"{stream['fps']:.1f}",
-                str(stream["in_flight"]),
-                str(sum(losses(stream).values())),
-                f"{stream['latency_ms']['p50']:.0f}/{stream['latency_ms']['p99']:.0f}",
-            ),
-            "; ".join(remarks(stream)),
-        )
-        for stream in streams
-    ]
-    return table(columns, rows, width)
 
 
 def frames(stream: StreamStatus) -> str:
@@ -156,40 +120,40 @@ def remarks(stream: StreamStatus) -> list[str]:
     return parts
 
 
-# ---------------------------------------------------------------- actors and cores
+_STREAM: tuple[Column[StreamStatus], ...] = (
+    Column("STREAM", lambda stream: printable(stream["name"])),
+    Column("frames", frames),
+    Column("left", lambda stream: duration(stream["remaining_s"]), rank=1),
+    Column("fps", lambda stream: f"{stream['fps']:.1f}"),
+    Column("in flight", lambda stream: str(stream["in_flight"]), rank=3),
+    Column("lost", lambda stream: str(sum(losses(stream).values()))),
+    Column("p50/p99 ms", lambda s: "{p50:.0f}/{p99:.0f}".format(**s["latency_ms"]), rank=2),
+)
+_ACTOR: tuple[Column[ActorStatus], ...] = (
+    Column("ACTOR", lambda actor: printable(actor["name"])),
+    Column("role", lambda actor: actor["role"], rank=4, left=True),
+    Column("state", lambda actor: actor["state"], left=True),
+    Column("pid", lambda actor: str(actor["pid"] or "-"), rank=3),
+    Column("restarts", lambda actor: str(actor["restarts"])),
+    Column("MB", lambda actor: f"{actor['rss_mb']:.0f}", rank=1),
+    Column("busy", lambda actor: f"{actor['busy']:.0%}"),
+    Column("done", lambda actor: str(actor["done"]), rank=2),
+    Column("queued", lambda actor: str(actor["queued"]), rank=5),
+)
+
+
+def stream_lines(streams: Sequence[StreamStatus], width: int | None) -> list[str]:
+    """The streams: frames published of how many, rates, and what was lost."""
+    return table(_STREAM, streams, lambda stream: "; ".join(remarks(stream)), width)
 
 
 def actor_lines(actors: Sequence[ActorStatus], width: int | None) -> list[str]:
     """The processes: their state, what they use and what they did."""
-    columns = [
-        Column("ACTOR", left=True),
-        Column("role", rank=4, left=True),
-        Column("state", left=True),
-        Column("pid", rank=3),
-        Column("restarts"),
-        Column("MB", rank=1),
-        Column("busy"),
-        Column("done", rank=2),
-        Column("queued", rank=5),
-    ]
-    rows = [
-        Row(
-            (
-                printable(actor["name"]),
-                actor["role"],
-                actor["state"],
-                str(actor["pid"] or "-"),
-                str(actor["restarts"]),
-                f"{actor['rss_mb']:.0f}",
-                f"{actor['busy']:.0%}",
-                str(actor["done"]),
-                str(actor["queued"]),
-            ),
-            "" if actor["last_error"] is None else f"last error: {printable(actor['last_error'])}",
-        )
-        for actor in actors
-    ]
-    return table(columns, rows, width)
+    return table(_ACTOR, actors, _last_error, width)
+
+
+def _last_error(actor: ActorStatus) -> str:
+    return f"last error: {printable(actor['last_error'])}" if actor["last_error"] else ""
 
 
 def cores_are(status: RunStatus) -> str:
