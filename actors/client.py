@@ -182,7 +182,7 @@ class Subscriber:
         """The next message.
 
         Raises TimeoutError when none comes in time, and ResultError for a record of an unknown
-        version, or when the publisher refuses this subscriber's key.
+        version, or for a key that the publisher refuses, where there is no timeout.
         """
         if self._socket.closed or (self._ended and not self._running):
             raise StopIteration
@@ -201,13 +201,18 @@ class Subscriber:
             if self._socket.poll(wait_ms):
                 return self._socket.recv_multipart()
             problem = self.connection_problem()
-            if self._handshake in (_REFUSED, _MISMATCH):  # ZeroMQ does not connect again
+            if self.refused and deadline is None:
                 raise ResultError(f"{self._endpoint}: {problem}")
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(
                     f"no result from {self._endpoint} for {self._timeout:g} s; "
                     f"{problem or 'the publisher is up, and publishes nothing'}"
                 )
+
+    @property
+    def refused(self) -> bool:
+        """Whether the publisher has refused the key; ZeroMQ does not connect again then."""
+        return self._handshake in (_REFUSED, _MISMATCH)
 
     def connection_problem(self) -> str | None:
         """Why no result can come now, with the remedy; None while the publisher is connected."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
+import zmq
 
 from actors.client import End, Result, ResultError, Subscriber, results
+from actors.system import keys
 from tests.support.publishing import HANDBAG, PERSON, Publisher, det, end
+from tests.support.runs import wait_for
 
 
 def exchange(
@@ -200,6 +204,52 @@ def test_a_version_that_is_not_known(publisher: Publisher, record: dict[str, Any
         f"{publisher.endpoint}: its records are version 2 and this client reads version 1; "
         "update the older of the two"
     )
+
+
+def test_no_publisher_in_time(short_tmp: Path) -> None:
+    endpoint = f"ipc://{short_tmp}/none"
+    with (
+        Subscriber(endpoint, timeout=0.1) as subscriber,
+        pytest.raises(TimeoutError, match="no publisher is up there; start the run"),
+    ):
+        next(subscriber)
+    assert not subscriber.refused
+
+
+def test_a_refused_key_is_an_error_where_there_is_no_timeout(tmp_path: Path) -> None:
+    context = zmq.Context()
+    socket = context.socket(zmq.PUB)
+    keys.make(tmp_path, "laptop")
+    authenticator = keys.serve(context, socket, tmp_path / "server")
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    try:
+        with (
+            Subscriber(f"tcp://127.0.0.1:{port}") as subscriber,
+            pytest.raises(ResultError, match="the publisher refused a subscriber without a key"),
+        ):
+            next(subscriber)
+        assert subscriber.refused
+    finally:
+        authenticator.stop()
+        context.destroy(linger=0)
+
+
+def test_a_publisher_that_comes_and_goes(short_tmp: Path) -> None:
+    endpoint = f"ipc://{short_tmp}/results"
+    with Subscriber(endpoint, timeout=20) as subscriber:
+        for seq in range(2):
+            publisher = Publisher(endpoint)
+            # While it waits for a message it subscribes, again after each connection.
+            sending = threading.Thread(
+                target=lambda p, n: (p.wait(), p.send(det("cam0", n))), args=(publisher, seq)
+            )
+            sending.start()
+            assert next(subscriber).stream == "cam0"
+            sending.join()
+            assert subscriber.connection_problem() is None
+            publisher.close()
+            wait_for(lambda: subscriber.connection_problem() is not None)
+        assert not subscriber.refused
 
 
 def test_nothing_in_time(publisher: Publisher) -> None:

@@ -73,6 +73,8 @@ def _messages(subscriber: Subscriber, endpoint: str) -> Iterator[Result | End]:
             return
         except TimeoutError:
             reason = subscriber.connection_problem()
+            if subscriber.refused:
+                raise ResultError(f"{endpoint}: {reason}") from None
             if reason is None and received:
                 continue  # a stream that is slow, or waits for its source
             text = f"waiting for results on {endpoint} ..." + (f" {reason}" if reason else "")

@@ -1,6 +1,6 @@
 """The description beside a .rknn file, NAME.rknn.json: what the file itself does not carry.
 
-`python -m tools.convert` writes it, and a topology that names the .rknn needs no labels, head or
+`tritile convert` writes it, and a topology that names the .rknn needs no labels, head or
 color then. It names the very bytes that it is about, so one that was left behind by another model
 is told instead of believed.
 """
@@ -108,7 +108,7 @@ def read(rknn: Path) -> RknnDescription | None:
     return found
 
 
-_REMEDY = "convert the model again (python -m tools.convert), or remove the description"
+_REMEDY = "convert the model again (tritile convert), or remove the description"
 
 
 def _parse(values: Mapping[str, Any]) -> RknnDescription:

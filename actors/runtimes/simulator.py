@@ -1,6 +1,6 @@
 """The vendor's simulator on a PC: the very int8 numerics of a .rknn, tile by tile.
 
-The simulator runs nothing but what was just built, never a .rknn file. So `tools.convert
+The simulator runs nothing but what was just built, never a .rknn file. So `tritile convert
 --simulator` keeps, beside NAME.rknn, the quantised model that the file was made from, and a context
 here builds that again (1 to 3 s) in a toolkit process of its own, which ends with the worker. Its
 numbers are the board's; its speed is not (YOLOv8n at 640: some 0.3 s a tile).
@@ -74,7 +74,7 @@ def _described(path: Path) -> RknnDescription:
         source = description.source if description else "MODEL.onnx"
         raise ComputeError(
             "the simulator runs what convert has quantised and kept; make it with: python -m "
-            f"tools.convert {source} -o {path.name} --dataset FOLDER --simulator"
+            f"tritile convert {source} -o {path.name} --dataset FOLDER --simulator"
         )
     return description
 

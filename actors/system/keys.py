@@ -21,6 +21,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 SERVER, CLIENTS = "server.key_secret", "clients"
 _CLIENT, _SERVER_PUBLIC = "client.key_secret", "server.key"
+_REMEDY = "make it with: tritile make_keys FOLDER NAME"
 
 
 class KeysError(Exception):
@@ -79,7 +80,7 @@ def _load(path: Path, *, secret: bool = True) -> tuple[bytes, bytes | None]:
     try:
         public, private = zmq.auth.load_certificate(path)
     except (OSError, ValueError) as error:
-        raise KeysError(f"{path} is no key file ({error}); make it with tools.make_keys") from None
+        raise KeysError(f"{path} is not a key file ({error}); {_REMEDY}") from None
     if secret and private is None:
-        raise KeysError(f"{path} has no secret key in it; make it with tools.make_keys")
+        raise KeysError(f"{path} has no secret key in it; {_REMEDY}")
     return public, private

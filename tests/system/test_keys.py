@@ -40,8 +40,8 @@ def test_only_who_has_keys_reads(scene_video: Path, tmp_path: Path) -> None:
     with Harness(topology, *options) as harness:
         address = harness.wait_until_running()["results"].replace("0.0.0.0", "127.0.0.1")
         for wrong in (None, keys / "stranger"):
-            outsider = Subscriber(address, timeout=0.7, keys=wrong)
-            with outsider, pytest.raises((TimeoutError, ResultError)):
+            outsider = Subscriber(address, timeout=2, keys=wrong)
+            with outsider, pytest.raises(TimeoutError, match="the publisher refused "):
                 next(outsider)
         with Subscriber(address, timeout=30, keys=keys / "laptop") as subscriber:
             messages = list(subscriber)
@@ -52,5 +52,5 @@ def test_only_who_has_keys_reads(scene_video: Path, tmp_path: Path) -> None:
 
 def test_broken_keys_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "client.key_secret").write_text("nothing")
-    with pytest.raises(ResultError, match="is no key file"):
+    with pytest.raises(ResultError, match="is not a key file"):
         Subscriber("tcp://127.0.0.1:1", keys=tmp_path)

@@ -1,7 +1,7 @@
 """The vendor's toolkit in an environment of its own, as an object: one server process each.
 
 rknn-toolkit2 pins an old numpy, so it is never imported here. `server.py` runs in its
-environment, which `python -m tools.convert --setup` makes; this starts it, hands it requests, and
+environment, which `tritile convert --setup` makes; this starts it, hands it requests, and
 holds the shared memory through which pixels and outputs travel.
 """
 
@@ -47,8 +47,7 @@ def interpreter() -> Path:
     path = environment() / "bin" / "python"
     if not path.exists():
         raise ComputeError(
-            "the vendor's toolkit has no environment here; make it with: python -m tools.convert "
-            "--setup"
+            "the vendor's toolkit has no environment here; make it with: tritile convert --setup"
         )
     return path
 
@@ -84,7 +83,7 @@ class Toolkit:
             self._forget()
             raise ComputeError(
                 f"{program} cannot be started ({error.strerror}); make the toolkit's environment "
-                "again with: python -m tools.convert --setup"
+                "again with: tritile convert --setup"
             ) from None
 
     def __enter__(self) -> Toolkit:

@@ -176,4 +176,4 @@ def test_without_the_toolkit_the_remedy_is_said(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert main(sound(tmp_path)) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.endswith("make it with: python -m tools.convert --setup")
+    assert last.endswith("make it with: tritile convert --setup")

@@ -1,6 +1,6 @@
 """Conversion, report and simulator with the vendor's toolkit, on small models of our own.
 
-They need its environment (`python -m tools.convert --setup`): without it they skip, but in CI they
+They need its environment (`tritile convert --setup`): without it they skip, but in CI they
 fail.
 """
 
