@@ -14,6 +14,7 @@ from typing import Literal
 
 from actors.config.schema import Merge, Render, Results
 from actors.dataflow.shared_records import Layout
+from actors.runtimes.contract import RuntimeSpec
 from actors.runtimes.registry import RuntimeKind, runtime_kind
 from actors.sources.contract import SourceInfo, SourceRequest
 from actors.vision.heads.description import HeadDescription
@@ -138,6 +139,24 @@ class RunSettings:
     def model_of(self, stage: int) -> ModelSettings:
         """The model that a stage runs."""
         return self.models[self.stages[stage].model]
+
+    def runtime_specs(self, worker: str, core_fd: int | None) -> Mapping[str, RuntimeSpec]:
+        """How a worker's contexts open its models, by model."""
+        mine = self.workers[worker]
+        return {
+            name: RuntimeSpec(
+                kind=self.models[name].runtime,
+                path=self.models[name].path,
+                size=self.models[name].size,
+                mean=self.models[name].mean,
+                std=self.models[name].std,
+                threads=mine.threads,
+                latency_ms=self.models[name].latency_ms,
+                core_fd=core_fd,
+                core=mine.core,
+            )
+            for name in mine.models
+        }
 
     @property
     def used_models(self) -> Mapping[str, ModelSettings]:
