@@ -1,4 +1,4 @@
-"""Boxes that a tile's edge has cut."""
+"""Boxes that an edge of a tile truncates, and whole ones that suppress them."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def test_cut_by_edge(tile: Tile, box: tuple[int, ...], cut: bool) -> None:
 @pytest.mark.parametrize(
     ("boxes", "classes", "cut", "stay"),
     [
-        # The lower half of a person yields to the whole person.
+        # The lower half of a person is suppressed by the whole person.
         ([(0, 50, 40, 100), (0, 0, 40, 100)], [0, 0], [True, False], [False, True]),
-        # Not to somebody of another class, and not where nobody saw the whole.
+        # Not by a box of another class, and not where no tile has the whole.
         ([(0, 50, 40, 100), (0, 0, 40, 100)], [0, 1], [True, False], [True, True]),
         ([(0, 50, 40, 100), (0, 0, 40, 50)], [0, 0], [True, True], [True, True]),
         # Half covered is enough, less is not.
         ([(0, 0, 40, 100), (0, 50, 40, 200)], [0, 0], [True, False], [False, True]),
         ([(0, 0, 40, 100), (0, 51, 40, 200)], [0, 0], [True, False], [True, True]),
-        # Whole boxes never yield; a box without area is covered by nobody.
+        # Whole boxes always stay, and a box without area, which no box covers.
         ([(0, 0, 40, 100), (0, 0, 40, 100)], [0, 0], [False, False], [True, True]),
         ([(5, 5, 5, 5), (0, 0, 40, 100)], [0, 0], [True, False], [True, True]),
         ([], [], [], []),
     ],
 )
-def test_unyielding(
+def test_a_truncated_box_is_suppressed_by_a_whole_one_of_its_class(
     boxes: list[tuple[int, ...]], classes: list[int], cut: list[bool], stay: list[bool]
 ) -> None:
     array = np.array(boxes, np.float32).reshape(-1, 4)
