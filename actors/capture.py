@@ -77,7 +77,9 @@ class Capture(Actor[RunSettings]):
     def _open_file(self) -> FileReader:
         mine, start = self.mine, self.slots.next_source_frame
         # Deep in a long video, the exact frame may have to be decoded up to.
-        opening = partial(open_source, mine.source, start=start, loop=mine.loop, ask=mine.request)
+        opening = partial(
+            open_source, mine.source, start=start, loop=mine.loop, request=mine.request
+        )
         try:
             source = self.run_with_heartbeat(opening, _OPEN_SECONDS, "opening the source")
         except SourceError as error:
@@ -123,7 +125,7 @@ class Capture(Actor[RunSettings]):
 
     def _observe(self, reader: Reader) -> None:
         """The source's side of a turn: its room, its counts, its connection, its end."""
-        reader.room(self.slots.has_room)
+        reader.set_room(self.slots.has_room)
         self.perform(self.slots.counted(reader.counts()))
         state = reader.state()
         self.stream.connected = state.connected

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 
 from actors.sources import v4l2
-from actors.sources.camera import look_up, open_mode, read_back
+from actors.sources.camera import inspect_camera, open_mode, read_back
 from actors.sources.contract import SourceError
 from actors.sources.feed import Feed
 from actors.sources.ffmpeg import silence_ffmpeg
@@ -99,12 +99,12 @@ def _show(device: Device, measured: Sequence[Measured]) -> None:
 def _devices(path: str | None) -> list[Device]:
     """The camera at `path`, or all; SourceError when there is none."""
     if path is not None:
-        return [look_up(path)]
+        return [inspect_camera(path)]
     found: list[Device] = []
     problems: list[SourceError] = []
     for candidate in v4l2.paths():
         try:
-            found.append(look_up(candidate))
+            found.append(inspect_camera(candidate))
         except SourceError as error:
             problems.append(error)
     if not found:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from actors.dataflow.settings import RunSettings, StageSettings
 from actors.launcher.frame_memory import memory_bytes
 from actors.launcher.rate_limit import frame_rate_limit, jobs_of
-from actors.sources.classify import shown
+from actors.sources.classify import hide_password
 from actors.system.text import plural
 from actors.vision import tiling
 
@@ -20,7 +20,7 @@ def plan_lines(run: RunSettings) -> list[str]:
         info = stream.info
         frames = plural(info.frames, "frame") if info.frames is not None else "endless"
         rate = f", {info.fps:g} frames/s" if info.fps else ""
-        source = shown(stream.source)
+        source = hide_password(stream.source)
         lines.append(f"stream {name}: {source}, {info.width}x{info.height}, {frames}{rate}")
         lines += [f"  stage {stage.name}: {_stage(run, name, stage)}" for stage in run.stages]
         lines.append(

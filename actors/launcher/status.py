@@ -17,7 +17,7 @@ from actors.launcher.about import machine
 from actors.launcher.limits import Load, limiting_part
 from actors.launcher.rates import Rates, Sample
 from actors.launcher.status_report import ActorStatus, CoreStatus, RunStatus, StreamStatus
-from actors.runtimes.npu_status import Npu, look
+from actors.runtimes.npu_status import Npu, inspect_npu
 from actors.system import children as states
 from actors.system.children import Child
 from actors.system.linux import cpu_ns, machine_idle, now_ns, resident_bytes
@@ -38,7 +38,7 @@ class Status:
     def sample(self, run: Supervisor) -> None:
         """Read the counters once. To be called about once a second."""
         if any(model.kind.on_npu for model in self._run.models.values()):
-            self._npu = look()
+            self._npu = inspect_npu()
         busy = {}
         for name, child in run.children.items():
             record = self._control.actors[name]

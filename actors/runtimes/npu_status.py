@@ -51,7 +51,7 @@ class Npu:
         return f"its clock is at {self.mhz} of {self.highest_mhz} MHz{heat}"
 
 
-def look(root: Path = Path("/")) -> Npu:
+def inspect_npu(root: Path = Path("/")) -> Npu:
     """The NPU now. `root` is where `sys` lies."""
     clock = next(iter(sorted(root.glob(_CLOCKS))), root / "none")
     steps = _read(clock / "available_frequencies", lambda text: max(map(int, text.split())))

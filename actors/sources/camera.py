@@ -1,9 +1,9 @@
-"""A V4L2 camera as a live source: which mode to ask for, and what the camera made of it.
+"""A V4L2 camera as a live source: the mode that is requested, and the one that it really uses.
 
-A camera decides itself what it gives. So the mode is chosen from those that it lists, asked for in
+A camera need not do what is requested. So the mode is chosen from those that it lists, requested in
 the only order that works (pixel format, size, rate), and read back; a difference from what the
-user asked is one sentence. 1920x1080 as YUYV is often 5 frames/s where MJPG gives 30, because the
-raw frames do not fit through USB; hence the preference for MJPG.
+user requested is one sentence. 1920x1080 as YUYV is often 5 frames/s where MJPG gives 30, because
+the raw frames do not fit through USB; hence the preference for MJPG.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from actors.sources.contract import SourceError, SourceRequest
 from actors.sources.feed import Feed
 from actors.sources.v4l2 import Device, Mode
 
-# What OpenCV turns into BGR; others (H264, HEVC, depth) come out as bytes that are no picture.
+# What OpenCV converts to BGR; others (H264, HEVC, depth) come out as bytes that are not a picture.
 DECODABLE = ("MJPG", "JPEG", "YUYV", "UYVY", "NV12", "NV21", "YU12", "YV12", "RGB3", "BGR3", "GREY")
 _LARGEST = (1920, 1080)
 _WIDE = 16 / 9
-# A camera that cannot give as much at a size is not used at that size, unless it is asked to.
+# A size at which a camera gives fewer is not used, unless it is requested.
 _FEWEST_FPS = 15.0
 # How long OpenCV waits for a frame; 10 s unless this is set before it opens its first camera.
 _WAIT = ("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "5")
 
 
-def connect(path: str, ask: SourceRequest) -> Feed:
-    """Opens the camera in the mode that fits `ask` best. SourceError when it cannot be used."""
-    device = look_up(path)
-    mode = choose(device.modes, ask)
+def connect(path: str, request: SourceRequest) -> Feed:
+    """Opens the camera in the mode that fits `request` best. SourceError when it cannot be used."""
+    device = inspect_camera(path)
+    mode = choose(device.modes, request)
     if mode is None:
         offered = ", ".join(dict.fromkeys(mode.fourcc for mode in device.modes)) or "none"
         raise SourceError(
             f"{path}: {device.name} has no pixel format that can be decoded here (it offers "
             f"{offered}; usable are {', '.join(DECODABLE)})"
         )
-    capture = open_mode(path, mode, ask.fps or mode.fps)
+    capture = open_mode(path, mode, request.fps or mode.fps)
     got = read_back(capture)
-    told = difference(ask, got, device.modes)
-    return Feed(path, capture, got.fps or None, (f"{path}: {told}",) if told else ())
+    differs = difference(request, got, device.modes)
+    return Feed(path, capture, got.fps or None, (f"{path}: {differs}",) if differs else ())
 
 
-def look_up(path: str) -> Device:
-    """The camera at `path`. SourceError when there is none or it may not be used."""
+def inspect_camera(path: str) -> Device:
+    """The camera at `path` and its modes. SourceError when there is none or it may not be used."""
     try:
-        device = v4l2.ask(path)
+        device = v4l2.inspect_device(path)
     except OSError as error:
         raise SourceError(f"{path}: {_reason(error)}") from None
     if device is None:
-        raise SourceError(f"{path}: no camera, but another kind of device; {_others()}")
+        raise SourceError(f"{path}: it is not a camera, but another kind of device; {_others()}")
     return device
 
 
@@ -68,11 +68,11 @@ def _reason(error: OSError) -> str:
 
 
 def _others() -> str:
-    """The cameras that there are, as a remedy."""
+    """The cameras of this machine, as a remedy."""
     cameras = []
     for path in v4l2.paths():
         try:
-            device = v4l2.ask(path)
+            device = v4l2.inspect_device(path)
         except OSError:
             continue
         if device is not None:
@@ -80,29 +80,29 @@ def _others() -> str:
     return f"there are {', '.join(cameras)}" if cameras else "this machine has no camera plugged in"
 
 
-def choose(modes: Sequence[Mode], ask: SourceRequest) -> Mode | None:
-    """The mode to ask for; None when none can be decoded.
+def choose(modes: Sequence[Mode], request: SourceRequest) -> Mode | None:
+    """The mode to request; None when none can be decoded.
 
-    What was asked comes first: the format, then the size (the nearest where it is not offered),
-    then the rate. What was left open is MJPG, and the largest 16:9 size up to 1920x1080 that comes
-    at the asked rate, or at 15 frames/s at least.
+    What the user requested comes first: the format, then the size (the nearest where it is not
+    offered), then the rate. What was left open becomes MJPG, and the largest 16:9 size up to
+    1920x1080 that comes at the requested rate, or at 15 frames/s at least.
     """
     usable = [mode for mode in modes if mode.fourcc in DECODABLE]
     if not usable:
         return None
-    return max(usable, key=lambda mode: _merits(mode, ask))
+    return max(usable, key=lambda mode: _merits(mode, request))
 
 
-def _merits(mode: Mode, ask: SourceRequest) -> tuple[float, ...]:
-    """What counts for a mode, in the order in which it counts."""
+def _merits(mode: Mode, request: SourceRequest) -> tuple[float, ...]:
+    """The sort key of a mode: its merits, the most important first."""
     width, height = mode.size
     area = width * height
-    asked_format = float(mode.fourcc == ask.fourcc)
-    # Drivers that tell no rates are given the benefit of the doubt.
-    quick = float(not mode.rates or mode.fps >= (ask.fps or _FEWEST_FPS) - 0.5)
+    asked_format = float(mode.fourcc == request.fourcc)
+    # Drivers that list no rates are given the benefit of the doubt.
+    quick = float(not mode.rates or mode.fps >= (request.fps or _FEWEST_FPS) - 0.5)
     mjpg = float(mode.fourcc in ("MJPG", "JPEG"))
-    if ask.size is not None:
-        away = abs(width - ask.size[0]) + abs(height - ask.size[1])
+    if request.size is not None:
+        away = abs(width - request.size[0]) + abs(height - request.size[1])
         return (asked_format, -away, quick, mjpg, mode.fps)
     fits = float(width <= _LARGEST[0] and height <= _LARGEST[1])
     wide = float(abs(width / height - _WIDE) < 0.02)
@@ -111,7 +111,7 @@ def _merits(mode: Mode, ask: SourceRequest) -> tuple[float, ...]:
 
 
 def open_mode(path: str, mode: Mode, fps: float) -> cv2.VideoCapture:
-    """Opens the camera and asks for a mode and a rate. SourceError when it cannot be opened."""
+    """Opens the camera and requests a mode and a rate. SourceError when it cannot be opened."""
     os.environ.setdefault(*_WAIT)
     # A name under /dev/v4l/by-id is a link, which leads elsewhere after the camera was replugged.
     capture = cv2.VideoCapture(str(Path(path).resolve()), cv2.CAP_V4L2)
@@ -141,29 +141,29 @@ def read_back(capture: cv2.VideoCapture) -> Mode:
     return Mode(code.to_bytes(4, "little", signed=code < 0).decode("latin-1"), size, rates)
 
 
-def difference(ask: SourceRequest, got: Mode, modes: Sequence[Mode]) -> str | None:
-    """What the camera gives instead of what was asked, and why, in one sentence; None: nothing."""
+def difference(request: SourceRequest, got: Mode, modes: Sequence[Mode]) -> str | None:
+    """How the camera differs from the request, and why, in one sentence; None: it does not."""
     size, offered = "{}x{}".format(*got.size), [m for m in modes if m.fourcc == got.fourcc]
     asked: list[str] = []
     given: list[str] = []
     whys: list[str] = []
-    if ask.fourcc is not None and ask.fourcc != got.fourcc:
-        asked.append(ask.fourcc)
+    if request.fourcc is not None and request.fourcc != got.fourcc:
+        asked.append(request.fourcc)
         given.append(got.fourcc)
-        if ask.fourcc not in DECODABLE:
-            whys.append(f"{ask.fourcc} cannot be decoded here")
-        elif all(mode.fourcc != ask.fourcc for mode in modes):
-            whys.append(f"it has no {ask.fourcc}")
-    if ask.size is not None and ask.size != got.size:
-        asked.append("{}x{}".format(*ask.size))
+        if request.fourcc not in DECODABLE:
+            whys.append(f"{request.fourcc} cannot be decoded here")
+        elif all(mode.fourcc != request.fourcc for mode in modes):
+            whys.append(f"it has no {request.fourcc}")
+    if request.size is not None and request.size != got.size:
+        asked.append("{}x{}".format(*request.size))
         given.append(size)
-        if all(mode.size != ask.size for mode in offered):
+        if all(mode.size != request.size for mode in offered):
             whys.append("it has no such size in " + got.fourcc)
-    if ask.fps is not None and abs(ask.fps - got.fps) > 0.5:
-        asked.append(f"{ask.fps:g} fps")
+    if request.fps is not None and abs(request.fps - got.fps) > 0.5:
+        asked.append(f"{request.fps:g} fps")
         given.append(f"{got.fps:g}" if len(asked) == 1 else f"{got.fps:g} fps")
         rates = [rate for mode in offered if mode.size == got.size for rate in mode.rates]
-        if rates and max(rates) < ask.fps - 0.5:
+        if rates and max(rates) < request.fps - 0.5:
             whys.append(f"its {size} {got.fourcc} mode ends there")
         elif rates:
             listed = ", ".join(f"{rate:g}" for rate in rates)

@@ -57,6 +57,6 @@ def has_image_name(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
 
 
-def shown(source: str) -> str:
-    """The source as it may be shown and logged: the password in a URL is hidden."""
+def hide_password(source: str) -> str:
+    """The source as it may be displayed and logged: without the password of a URL."""
     return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", source)

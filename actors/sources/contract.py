@@ -1,4 +1,7 @@
-"""What a source is: the values and the protocol that every kind of source shares."""
+"""The values and the protocol that every kind of source shares.
+
+Imported by the supervisor: no numpy, no OpenCV.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +19,29 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What is known about a source before its frames are read. Sizes are (width, height)."""
+    """What is found out about a source before its frames are read. Sizes are (width, height)."""
 
     width: int
     """Of the first frame, pixels."""
     height: int
     frame_bytes: int
-    """What the largest frame takes: width * height * 3."""
+    """Bytes of the largest frame: width * height * 3."""
     fps: float | None
-    """The source's own rate, if it has one; a live source's was measured where it differs."""
+    """The rate that the source states, if it does; of a live source the measured one where it is
+    lower. Frames per second."""
     frames: int | None
-    """How many there are, if known. A hint: containers lie."""
+    """Number of frames, if stated. An estimate: containers are often wrong."""
     live: bool
-    """False for files: a live source does not wait."""
+    """True where frames come whether they are read or not; False for files."""
     sizes: tuple[tuple[int, int], ...]
     """The distinct frame sizes, the most frequent first, 16 at most."""
     remarks: tuple[str, ...] = ()
-    """What the user should know about it, in one sentence each."""
+    """Warnings for the user, one sentence each."""
 
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """What the user asks of a camera or a drawn scene; None leaves it open."""
+    """What the user requests of a camera or a drawn scene; None leaves it open."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
@@ -46,34 +50,34 @@ class SourceRequest:
 
 
 class Source(Protocol):
-    """Frames in order. One thread uses a source; nothing here is safe for several."""
+    """Frames in order, for one thread."""
 
     info: SourceInfo
     unreadable: int
-    """Frames or images that could not be decoded and were passed over."""
+    """Number of frames or images that could not be decoded and were skipped."""
     last_error: str | None
-    """What was passed over last, in one sentence with its place."""
+    """What was skipped last, in one sentence with its place."""
 
     def read(self, slot: NDArray[np.uint8]) -> tuple[int, int] | None:
         """Fills `slot` with the next frame and returns its (width, height); None at the end.
 
         `slot` is one-dimensional, contiguous memory. The frame fills its first
         width * height * 3 bytes as (height, width, 3) BGR. Raises SourceError for a frame that
-        is larger than the slot; that frame is then passed.
+        is larger than the slot; that frame is then skipped.
         """
 
     def position(self) -> int:
         """Index in the source of the frame that the next `read` returns, counted from 0.
 
-        It starts anew when a source is looped, and has gaps where frames were passed over.
-        Asking may decode that frame, since only then is it known that it can be read.
+        It starts again at 0 when a source is looped, and has gaps where frames were skipped.
+        The call may decode that frame, since only then is it certain that it can be read.
         """
 
     def close(self) -> None:
-        """Lets go of files and decoders. May be called again."""
+        """Closes files and decoders. May be called again."""
 
 
-def place(image: NDArray[np.uint8], slot: NDArray[np.uint8], where: str) -> tuple[int, int]:
+def copy_to_slot(image: NDArray[np.uint8], slot: NDArray[np.uint8], where: str) -> tuple[int, int]:
     """Copies a decoded frame (height, width, 3) into the slot, unless it was decoded there.
 
     Returns its (width, height). Raises SourceError, opening with `where`, when it is too large.

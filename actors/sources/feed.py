@@ -1,7 +1,7 @@
 """An open connection to a live source, over OpenCV: a camera's or a stream's frames one by one.
 
-`actors.sources.camera` and `actors.sources.network` open one; `actors.sources.live` reads it on a
-thread of its own, and opens the next when this one has dropped out.
+`actors.sources.camera` and `actors.sources.network` open one; `actors.sources.live` reads it on its
+own thread, and opens the next when this one has dropped out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from actors.sources.contract import SourceError, place
+from actors.sources.contract import SourceError, copy_to_slot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ class Feed:
     """Frames from an opened `cv2.VideoCapture`. For one thread."""
 
     ended = False
-    """True once the source is over, so that opening it again would be wrong."""
+    """True once the source has ended, so that it must not be opened again."""
 
     def __init__(
         self,
@@ -30,7 +30,9 @@ class Feed:
         fps: float | None,
         remarks: tuple[str, ...] = (),
     ) -> None:
-        """`fps` is what the source states, if it does; `remarks` what its user should know."""
+        """`fps` is the rate that the source states, if it does; `remarks` are for its user.
+
+        SourceError where the stream has no picture."""
         self.name = name
         self.capture = capture
         self.fps = fps
@@ -70,8 +72,9 @@ class Feed:
             return None
         if not ok:
             return None
-        self.size = place(np.asarray(image, np.uint8), buffer, self.name)
+        self.size = copy_to_slot(np.asarray(image, np.uint8), buffer, self.name)
         return self.size
 
     def close(self) -> None:
+        """Closes the connection."""
         self.capture.release()

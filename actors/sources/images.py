@@ -1,10 +1,10 @@
-"""A folder or a glob of images as a source, in the order in which people number files.
+"""A folder or a glob of images as a source, in natural order (img2 before img10).
 
-A folder is taken without its subfolders; a glob may say `**`. The sizes come from the files'
-headers (imagesize), so that thousands of files are looked at without decoding any but the first.
-An image that cannot be decoded is passed over and counted, and keeps its index.
+A folder is taken without its subfolders; a glob may have `**`. The sizes come from the files'
+headers (imagesize), so that thousands of files are inspected without decoding any but the first.
+An image that cannot be decoded is skipped and counted, and keeps its index.
 
-Every image is decoded into memory of its own and copied. `cv2.imread` can decode in place, and
+Every image is decoded into new memory and copied. `cv2.imread` can decode in place, and
 is then 2 ms quicker at 1080p, but it hands the memory back unchanged when the file cannot be
 read: the frame before would pass for this one (tried with OpenCV 4.10, 4.13 and 5.0).
 `imdecode`, unlike `imread`, also refuses a JPEG that was cut off.
@@ -23,7 +23,7 @@ import imagesize
 import numpy as np
 
 from actors.sources.classify import IMAGE_SUFFIXES, has_image_name
-from actors.sources.contract import SourceError, SourceInfo, place
+from actors.sources.contract import SourceError, SourceInfo, copy_to_slot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ _MAX_PIXELS = 1 << 30
 
 
 class ImageSource:
-    """Images in natural order: see `actors.sources.Source` for the contract."""
+    """Images in natural order: see `actors.sources.contract.Source`."""
 
     def __init__(self, source: str, *, start: int = 0, loop: bool = False) -> None:
         self._paths = list_images(source)
@@ -41,7 +41,7 @@ class ImageSource:
             raise SourceError(
                 f"{source}: no images there; images end in {', '.join(IMAGE_SUFFIXES)}"
             )
-        self.info = _look(source, self._paths)
+        self.info = _inspect(source, self._paths)
         self.unreadable = 0
         self.last_error: str | None = None
         self._loop = loop
@@ -56,7 +56,7 @@ class ImageSource:
         path = self._paths[self._at]
         self._ahead = None
         self._at += 1
-        return place(image, slot, str(path))
+        return copy_to_slot(image, slot, str(path))
 
     def position(self) -> int:
         self._decode_ahead()
@@ -105,7 +105,7 @@ def _natural(path: Path) -> tuple[list[list[str | int]], str]:
     return parts, str(path)
 
 
-def _look(source: str, paths: list[Path]) -> SourceInfo:
+def _inspect(source: str, paths: list[Path]) -> SourceInfo:
     first = next((image for image in map(_decode, paths) if image is not None), None)
     if first is None:
         raise SourceError(
@@ -132,7 +132,7 @@ def _header_size(path: Path) -> tuple[int, int] | None:
     try:
         width, height = imagesize.get(str(path))
     except Exception:
-        # The parser meets whatever bytes lie there; all that it may raise means "no idea".
+        # The parser may raise anything, depending on the file's bytes: the size is then unknown.
         width, height = -1, -1
     if width <= 0 or height <= 0:
         image = _decode(path)

@@ -1,12 +1,12 @@
-"""A live source: read on a thread of its own, newest frame first, opened again when it drops out.
+"""A live source: read on its own thread, latest frame only, opened again when it drops out.
 
 The thread decodes every frame into private memory, two buffers in turn: one is being filled, the
-other holds the newest frame until it is taken or a newer one comes. So the source is never blocked
-by who reads it, nor the reader by the source, and no old frame waits in a queue. Every frame that
-came is taken or counted as dropped, and its number tells how many came before it.
+other holds the newest frame until it is taken or a newer one comes. So neither the source nor its
+reader ever waits for the other, and no old frame waits in a queue. Every frame that came is taken
+or counted as dropped, and its number is the count of those before it.
 
-Opening is tried again for ever, 0.2 s after the source dropped out, then with twice the pause each
-time up to 5 s.
+Opening is tried again without end, 0.2 s after the source dropped out, then with twice the pause
+each time up to 5 s.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 # A source that delivers nothing for so long has dropped out, whatever its driver thinks.
 _STALL_NS = 5_000_000_000
-# The thread may be inside FFmpeg or a driver when it is to end; it is not waited for longer.
+# The thread may be inside FFmpeg or a driver when it should end; `close` waits no longer for it.
 _CLOSE_SECONDS = 0.2
-_LOOK_SECONDS = 10.0
+_FIRST_FRAME_S = 10.0
 _MEASURE_SECONDS = 1.0
 # A source whose measured rate is below this share of the stated one is slower than it states.
 _SLOW = 0.9
@@ -43,9 +43,14 @@ class Connection(Protocol):
     fps: float | None
     remarks: tuple[str, ...]
 
-    def grab(self) -> bool: ...
-    def retrieve(self, buffer: NDArray[np.uint8]) -> tuple[int, int] | None: ...
-    def close(self) -> None: ...
+    def grab(self) -> bool:
+        """Waits for the next frame; False when the source has dropped out or ended."""
+
+    def retrieve(self, buffer: NDArray[np.uint8]) -> tuple[int, int] | None:
+        """Decodes that frame into `buffer`: its (width, height), or None when it cannot be."""
+
+    def close(self) -> None:
+        """Closes the connection."""
 
 
 Connect = Callable[[], Connection]
@@ -65,15 +70,17 @@ class LiveFrame:
 
 
 class LiveSource:
-    """See the module. `start`, `take` and `close` are for one thread, the counters for any.
+    """Latest-only reading of one live source, see the module.
 
-    All counters count from the making of this object.
+    `start`, `set_room`, `take` and `close` are for one thread; any thread may read the counters,
+    which start at 0 with this object.
     """
 
     def __init__(
         self, name: str, connect: Connect, frame_bytes: int, wake: Callable[[], None]
     ) -> None:
-        """`frame_bytes` is what the largest frame may take; `wake` says that `take` has news."""
+        """`frame_bytes` is the most that a frame may take. `wake` is called on the reading thread
+        when `take` has a frame and there is room for it, and when reading has ended."""
         self.name = name
         self.received = 0
         self.dropped_newer_frame = 0
@@ -104,10 +111,10 @@ class LiveSource:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    # ------------------------------------------------------------ for the reader
+    # ------------------------------------------------------------ the reader's calls
 
     def start(self) -> None:
-        """Begin to connect. May be called again."""
+        """Begins to connect. May be called again."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="live source", daemon=True)
             self._thread.start()
@@ -117,16 +124,16 @@ class LiveSource:
         """Whether frames are coming in."""
         return self._flowing and time.monotonic_ns() - self._last_ns < _STALL_NS
 
-    def room(self, free: bool) -> None:
-        """Say whether there is room for a frame: who drops the next one, and whether to `wake`."""
+    def set_room(self, free: bool) -> None:
+        """Set whether the reader has room for a frame: the reason of a drop, and when to `wake`."""
         with self._lock:
             self._room = free
 
     def take(self, slot: NDArray[np.uint8]) -> LiveFrame | None:
-        """The newest frame, copied into `slot` (as for `Source.read`); None: taken already.
+        """Copies the newest frame into `slot` (as for `Source.read`); None without a new one.
 
-        Raises SourceError for what opening the source again cannot mend: a frame larger than the
-        memory for it.
+        Raises SourceError where opening the source again would not help: a frame is larger than
+        the memory for it.
         """
         with self._lock:
             taken, self._newest = self._newest, None
@@ -140,7 +147,7 @@ class LiveSource:
         return taken
 
     def close(self) -> None:
-        """Let go of the source. Returns within 0.2 s; what hangs ends with the process."""
+        """Closes the source. Returns within 0.2 s; a call that hangs ends with the process."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_CLOSE_SECONDS)
@@ -223,33 +230,33 @@ class LiveSource:
 # ---------------------------------------------------------------- before a run
 
 
-def look(name: str, connect: Connect) -> SourceInfo:
-    """Connect, take a frame, measure the rate for a second, and close.
+def inspect_live(name: str, connect: Connect) -> SourceInfo:
+    """Connects, takes a frame, measures the rate for a second, and closes.
 
-    SourceError when that does not work, or not within 10 s: on a thread, because not every driver
-    knows about time.
+    SourceError when that does not work within 10 s. It runs on a thread, because not every driver
+    has a timeout.
     """
     answer: queue.SimpleQueue[SourceInfo | SourceError] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            answer.put(_look(name, connect))
+            answer.put(_inspect(name, connect))
         except SourceError as error:
             answer.put(error)
         except Exception as error:
             answer.put(SourceError(f"{name}: {type(error).__name__}: {error}"))
 
-    threading.Thread(target=run, name="look", daemon=True).start()
+    threading.Thread(target=run, name="inspect live source", daemon=True).start()
     try:
-        found = answer.get(timeout=_LOOK_SECONDS + _MEASURE_SECONDS)
+        found = answer.get(timeout=_FIRST_FRAME_S + _MEASURE_SECONDS)
     except queue.Empty:
-        found = SourceError(f"{name}: no frame came within {_LOOK_SECONDS:.0f} s; is it sending?")
+        found = SourceError(f"{name}: no frame came within {_FIRST_FRAME_S:.0f} s; is it sending?")
     if isinstance(found, SourceError):
         raise found
     return found
 
 
-def _look(name: str, connect: Connect) -> SourceInfo:
+def _inspect(name: str, connect: Connect) -> SourceInfo:
     connection = connect()
     try:
         width, height = connection.size
@@ -277,12 +284,12 @@ def _look(name: str, connect: Connect) -> SourceInfo:
     rate = round(measured, 1)
     if info.fps is None:
         return replace(info, fps=rate)
-    told = f"{name}: it states {info.fps:g} frames/s, and {rate:g} came in the first second"
-    return replace(info, fps=rate, remarks=(*info.remarks, told))
+    slower = f"{name}: it states {info.fps:g} frames/s, and {rate:g} came in the first second"
+    return replace(info, fps=rate, remarks=(*info.remarks, slower))
 
 
 def measure(connection: Connection, seconds: float) -> float | None:
-    """Frames per second that come in `seconds`; None when less than two do."""
+    """Frames per second that come in `seconds`; None when fewer than two come."""
     count, first, last = 0, 0, time.monotonic_ns()
     end = last + int(seconds * 1e9)
     while last < end and connection.grab():

@@ -2,7 +2,8 @@
 
 RTSP goes over TCP: over UDP a lost packet smears the picture until the next key frame. FFmpeg must
 not buffer (`nobuffer`), and one thread decodes, because each further one delays the picture by a
-frame. Every wait is bounded. Users who know better set OPENCV_FFMPEG_CAPTURE_OPTIONS themselves.
+frame. Every wait has a limit. OPENCV_FFMPEG_CAPTURE_OPTIONS in the environment replaces all of
+these options.
 
 A recording that a web server hands out would come as fast as the network allows; it is played at
 its own rate instead, and is over at its end.
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 import cv2
 
-from actors.sources.classify import shown
+from actors.sources.classify import hide_password
 from actors.sources.contract import SourceError
 from actors.sources.feed import Feed
 from actors.sources.ffmpeg import OPTIONS, ffmpeg_options
@@ -37,13 +38,12 @@ _ONE_THREAD_BYTES = 1920 * 1088 * 3
 def connect(url: str, frame_bytes: int = 0) -> Feed:
     """Opens the stream. `frame_bytes` is the size of its frames, where known.
 
-    SourceError, which says why, when it cannot be opened.
+    SourceError, with the reason, when it cannot be opened.
     """
-    name = shown(url)
+    name = hide_password(url)
     scheme = urlsplit(url).scheme.lower()
     if scheme not in SCHEMES:
-        raise SourceError(f"{name}: no such protocol; use one of {', '.join(SCHEMES)}")
-    # Users who know better set the options themselves.
+        raise SourceError(f"{name}: unknown protocol; use one of {', '.join(SCHEMES)}")
     with ffmpeg_options(os.environ.get(OPTIONS, _OPTIONS)):
         capture = cv2.VideoCapture(
             url,
@@ -62,17 +62,17 @@ def connect(url: str, frame_bytes: int = 0) -> Feed:
     if stated is not None and 0 < frames < 1 << 31:
         return _Recording(name, capture, stated, int(frames))
     if int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG"):
-        stated = None  # JPEGs one after another have no rate; FFmpeg says 25
+        stated = None  # JPEGs one after another have no rate; FFmpeg states 25
     return Feed(name, capture, stated)
 
 
 def _reason(url: str, scheme: str) -> str:
-    """Why the stream cannot be opened: OpenCV does not tell, but the host may."""
+    """Why the stream cannot be opened: OpenCV gives no reason, but a connection to the host may."""
     parts = urlsplit(url)
     try:
         host, port = parts.hostname, parts.port or _PORTS.get(scheme)
     except ValueError:
-        return "the port is no number from 1 to 65535; correct it"
+        return "the port is not a number from 1 to 65535; correct it"
     if scheme not in _PORTS or not host or not port:
         return "nothing comes that can be decoded; check the address and that it is being sent"
     try:
@@ -100,7 +100,7 @@ class _Recording(Feed):
 
     def grab(self) -> bool:
         if not super().grab():
-            # Containers lie about how many frames they hold, but not by more than that.
+            # Containers are wrong about how many frames they hold, but by no more than that.
             self.ended = self._left <= self._last_second
             return False
         self._left -= 1

@@ -1,9 +1,9 @@
 """When a file is played at its own rate (`pace = "realtime"`): the instant each frame is due.
 
 Frames are due one period apart, counted from the first, so that rounding never adds up. A frame
-that is ready too late moves the whole schedule to its own instant: a consumer that was slow is
-given the frames at the source's rate again, never a burst of those it missed.
-No clock and no sleeping in here: the caller says what time it is and does the waiting.
+that is ready too late moves the whole schedule to its own instant: a consumer that was slow gets
+the frames at the source's rate again, never a burst of those it missed.
+No clock and no sleeping in here: the caller passes the time and does the waiting.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Reader(Protocol):
     def state(self) -> SourceState:
         """How the source is now."""
 
-    def room(self, free: bool) -> None:
+    def set_room(self, free: bool) -> None:
         """Say whether there is room for a frame."""
 
     def woken(self) -> None:
@@ -101,7 +101,7 @@ class FileReader:
     def state(self) -> SourceState:
         return SourceState()
 
-    def room(self, free: bool) -> None:
+    def set_room(self, free: bool) -> None:
         """A file waits."""
 
     def woken(self) -> None:
@@ -148,8 +148,8 @@ class LiveReader:
         source = self._source
         return SourceState(source.name, source.connected, source.trouble, source.remarks)
 
-    def room(self, free: bool) -> None:
-        self._source.room(free)
+    def set_room(self, free: bool) -> None:
+        self._source.set_room(free)
 
     def woken(self) -> None:
         with suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""The source "synthetic": the drawn scene of `scene.py`, endless, with a rate of its own."""
+"""The source "synthetic": the drawn scene of `actors.scene`, without an end."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 _SIZE = (1920, 1080)
 _FPS = 30.0
-# Below it nothing of a figure can be told, above it the ground alone takes a gigabyte to draw.
+# Below it figures cannot be made out, above it the ground alone takes a gigabyte to draw.
 _SMALLEST, _LARGEST = 64, 8192
 
 
 class SyntheticSource:
-    """Frames of one scene: see `actors.sources.Source` for the contract."""
+    """Frames of one scene: see `actors.sources.contract.Source`."""
 
-    def __init__(self, ask: SourceRequest, *, start: int = 0) -> None:
-        """`ask` may name the size (1920x1080), the rate (30) and the seed (0).
+    def __init__(self, request: SourceRequest, *, start: int = 0) -> None:
+        """`request` may name the size (1920x1080), the rate (30) and the seed (0).
 
         Drawing the ground takes a second at 1080p.
         """
-        self.info = look(ask)
+        self.info = inspect_synthetic(request)
         self.unreadable = 0
         self.last_error: str | None = None
-        self._scene: Scene | None = Scene(self.info.sizes[0], ask.seed or 0)
-        # A slow core paints for a second, which is for the opening and not for the first read.
+        self._scene: Scene | None = Scene(self.info.sizes[0], request.seed or 0)
+        # A slow core paints for a second: in the opening, not in the first read.
         self._scene.prepare(start)
         self._at = start
 
@@ -53,9 +53,9 @@ class SyntheticSource:
         self._scene = None
 
 
-def look(ask: SourceRequest) -> SourceInfo:
-    """What the scene will be, without drawing it. Raises SourceError for an impossible size."""
-    width, height = size = ask.size or _SIZE
+def inspect_synthetic(request: SourceRequest) -> SourceInfo:
+    """Describes the scene without drawing it. Raises SourceError for an impossible size."""
+    width, height = size = request.size or _SIZE
     if min(size) < _SMALLEST or max(size) > _LARGEST:
         raise SourceError(
             f"synthetic: a scene of {width}x{height} cannot be drawn; give a size from "
@@ -65,7 +65,7 @@ def look(ask: SourceRequest) -> SourceInfo:
         width=width,
         height=height,
         frame_bytes=width * height * 3,
-        fps=ask.fps or _FPS,
+        fps=request.fps or _FPS,
         frames=None,
         live=False,
         sizes=(size,),

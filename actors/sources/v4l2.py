@@ -1,9 +1,9 @@
-"""What a V4L2 camera can do: its name and its modes, asked through the kernel's ioctls.
+"""Names and modes of V4L2 cameras, queried through the kernel's ioctls.
 
-Opening a device and asking does not disturb a program that streams from it. Nothing is chosen
-here, see `actors.sources.camera`. The structures are those of linux/videodev2.h; requests are
-encoded as on x86, ARM and RISC-V. (The library `linuxpy` does the same, and much more; it is under
-the GPL, so this project cannot depend on it.)
+A query does not disturb a program that streams from the device. Nothing is chosen here, see
+`actors.sources.camera`. The structures are those of linux/videodev2.h; requests are encoded as on
+x86, ARM and RISC-V. (The library `linuxpy` does the same, and much more; it is under the GPL, so
+this project cannot depend on it.)
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ ENUM_FRAMEINTERVALS = _request(_READ | _WRITE, 75, _FRAME_INTERVAL)
 
 # Capabilities, and the buffer type under which a device of that kind lists its formats.
 _CAPTURE_KINDS = ((0x00000001, 1), (0x00001000, 9))  # single- and multi-planar video capture
-_DEVICE_CAPS = 0x80000000  # the third number tells of this node, not of the whole device
+_DEVICE_CAPS = 0x80000000  # the third number is about this node, not about the whole device
 _DISCRETE = 1
 # Tried where a driver states a range of sizes instead of listing them.
 _COMMON: tuple[Size, ...] = ((3840, 2160), (1920, 1080), (1280, 720), (640, 480))
-# No driver lists so many; ends the asking should one never say that the list is over.
+# More than any driver lists; a limit in case that one never ends its list.
 _MOST = 128
 
 
@@ -58,7 +58,7 @@ class Mode:
 
     @property
     def fps(self) -> float:
-        """The highest rate; 0 where the driver tells none."""
+        """The highest rate; 0 where the driver lists none."""
         return self.rates[0] if self.rates else 0.0
 
 
@@ -72,13 +72,13 @@ class Device:
 
 
 def paths() -> list[str]:
-    """The video devices that there are, cameras or not, by number."""
+    """The video devices of this machine, cameras or not, by number."""
     found = [path for path in Path("/dev").glob("video*") if re.fullmatch(r"video\d+", path.name)]
     return [str(path) for path in sorted(found, key=lambda path: int(path.name[5:]))]
 
 
-def ask(path: str, ioctl: Ioctl = fcntl.ioctl) -> Device | None:
-    """What the device at `path` can do; None when it is no camera. OSError when it cannot be asked.
+def inspect_device(path: str, ioctl: Ioctl = fcntl.ioctl) -> Device | None:
+    """The camera at `path`; None for another kind of device. OSError when it cannot be queried.
 
     Webcams have a second node for metadata, and decoders are video devices too: these are None.
     """
@@ -94,7 +94,7 @@ def ask(path: str, ioctl: Ioctl = fcntl.ioctl) -> Device | None:
 
 
 def describe(path: str, fd: int, ioctl: Ioctl) -> Device | None:
-    """As `ask`, of an open descriptor."""
+    """As `inspect_device`, of an open descriptor."""
     data = bytearray(_CAPABILITY.size)
     ioctl(fd, QUERYCAP, data)
     _, card, _, _, capabilities, of_node = _CAPABILITY.unpack(data)
@@ -112,7 +112,7 @@ def describe(path: str, fd: int, ioctl: Ioctl) -> Device | None:
 
 
 def _listed(fd: int, ioctl: Ioctl, request: int, pack: Callable[[int], bytes]) -> Iterator[bytes]:
-    """The answers to a request for index 0, 1, ... until the driver says that there is no more."""
+    """The answers to a request for index 0, 1, ... until the driver ends the list."""
     for index in range(_MOST):
         data = bytearray(pack(index))
         try:
@@ -138,7 +138,7 @@ def _sizes(fd: int, ioctl: Ioctl, fourcc: bytes) -> list[Size]:
         if kind == _DISCRETE:
             found.append((numbers[0], numbers[1]))
             continue
-        # A range, told at once: least, most and step of the width, then of the height.
+        # A range, in one answer: least, most and step of the width, then of the height.
         least, most = (numbers[0], numbers[3]), (numbers[1], numbers[4])
         found += [
             size

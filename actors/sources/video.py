@@ -1,8 +1,8 @@
 """A video file as a source, decoded by FFmpeg through OpenCV straight into the frame slot.
 
-Frames are known by their index in the file. While a file is read from the start that is a count.
-Two things need more: continuing in the middle, and knowing how many frames a damaged place cost.
-Both use the timestamps of the file's packets (`_Packets`), which are read without decoding:
+Frames are identified by their index in the file. While a file is read from its start that is a
+count. Two things need more: continuing in the middle, and counting the frames that a damaged place
+cost. Both use the timestamps of the file's packets (`_Packets`), which are read without decoding:
 the n-th smallest timestamp belongs to frame n.
 
 Seeking alone is not exact. `CAP_PROP_POS_FRAMES` assumes a constant rate and a clean start at any
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from actors.sources.contract import SourceError, SourceInfo, place
+from actors.sources.contract import SourceError, SourceInfo, copy_to_slot
 from actors.sources.ffmpeg import ffmpeg_options, has_only_sound, only_video, why_not_a_video
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # what three NPU cores can take, and leaves the most for the rest; 4K needs the second thread.
 _ONE_THREAD_PIXELS = 1920 * 1088
 # A damaged packet makes one grab fail, as the end of the file does; so does each try at the end,
-# at a microsecond apiece. A hole of so many packets (a minute) is survived.
+# at a microsecond apiece. Reading continues after a gap of up to this many packets (a minute).
 _TRIES = 2000
 # Frames whose timestamps must agree before the packets' timestamps are trusted.
 _HEAD = 30
@@ -48,7 +48,7 @@ _COUNTING = frozenset({".mp4", ".m4v", ".mov", ".avi"})
 
 
 class VideoSource:
-    """One video file: see `actors.sources.Source` for the contract."""
+    """One video file: see `actors.sources.contract.Source`."""
 
     def __init__(self, source: str, *, start: int = 0, loop: bool = False) -> None:
         if not Path(source).is_file():
@@ -101,7 +101,7 @@ class VideoSource:
                 ok, image = self._capture.retrieve()
             if ok:
                 where = f"{self._name} frame {self._at} (the first is {info.width}x{info.height})"
-                return place(np.asarray(image, np.uint8), slot, where)
+                return copy_to_slot(np.asarray(image, np.uint8), slot, where)
             self._note_lost(self._at, 1)
         return None
 
@@ -184,7 +184,7 @@ class VideoSource:
                 return
         else:
             # Cutting without encoding leaves frames before the cut in the file, hidden by an edit
-            # list: fewer than lie between two key frames. They are no loss.
+            # list: fewer than lie between two key frames. They do not count as lost.
             packets, first_gop = self._packets.count()
             if packets >= frames and frames - read < first_gop:
                 return
@@ -192,18 +192,18 @@ class VideoSource:
 
     def _continue_at(self, start: int) -> None:
         """Makes the first frame at or after `start` the next one."""
-        # Beyond the last frame there is only the end, and the way there is no shorter.
+        # Beyond the last frame comes only the end, and seeking to it is not faster.
         if not self._seek(self._packets.at_most(start)):
             self._open()
         while self._at < start and self._grab():
             pass
         self._pending = self._at >= start
-        # What was passed over before `start` was counted by whoever read that far.
+        # What was skipped before `start` was counted by the process that read that far.
         self.unreadable = max(self._at - start, 0)
         self.last_error = self.last_error if self.unreadable else None
 
     def _seek(self, start: int) -> bool:
-        """Jumps to frame `start` if that is proven exact and worth it; else the file is astray."""
+        """Jumps to frame `start` if that is proven exact and faster; else the position is lost."""
         key = self._packets.key_before(start)
         if key is None:
             return False
@@ -247,7 +247,7 @@ class _Packets:
         self._capture: cv2.VideoCapture | None = None
         self._times: list[float] = []
         self._keys: list[float] = []  # of the key frames
-        self._sound = True  # no packet was unreadable and no two share a timestamp
+        self._sound = True  # no packet was unreadable and no two have the same timestamp
         self._complete = False
 
     def rank(self, time: float) -> int | None:
@@ -262,7 +262,7 @@ class _Packets:
         return self._sound and self._times[: len(head)] == head
 
     def at_most(self, index: int) -> int:
-        """That index, or the last frame's where there are not so many; -1 where there is none."""
+        """That index, or the last frame's where it is beyond the end; -1 without frames."""
         while len(self._times) <= index + 64 and self._read():
             pass
         return min(index, len(self._times) - 1)
@@ -292,7 +292,7 @@ class _Packets:
         self._complete = True
 
     def _read(self) -> bool:
-        """Reads on for a while; False when there is no more."""
+        """Reads up to 1000 more packets; False at the end."""
         if self._complete:
             return False
         if self._capture is None:

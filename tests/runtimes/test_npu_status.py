@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtimes.npu_status import Npu, look
+from actors.runtimes.npu_status import Npu, inspect_npu
 
 RK3588 = {
     "sys/kernel/debug/rknpu/load": "NPU load:  Core0: 21%, Core1: 11%, Core2:  0%,\n",
@@ -28,14 +28,14 @@ def _board(root: Path, files: dict[str, str]) -> Path:
 
 
 def test_a_whole_board(tmp_path: Path) -> None:
-    npu = look(_board(tmp_path, RK3588))
+    npu = inspect_npu(_board(tmp_path, RK3588))
     assert npu == Npu((0.21, 0.11, 0.0), 600, 1000, 84.538)
     assert npu.slowed() == "its clock is at 600 of 1000 MHz at 85 °C"
     assert str(npu) == "load by the driver 21% 11% 0%, 600 of 1000 MHz, 85 °C"
 
 
 def test_no_board(tmp_path: Path) -> None:
-    npu = look(tmp_path)
+    npu = inspect_npu(tmp_path)
     assert npu == Npu(None, None, None, None)
     assert npu.slowed() is None
     assert str(npu) == ""
@@ -51,15 +51,15 @@ def test_no_board(tmp_path: Path) -> None:
     ],
 )
 def test_loads(text: str, load: tuple[float, ...] | None, tmp_path: Path) -> None:
-    assert look(_board(tmp_path, {"sys/kernel/debug/rknpu/load": text})).load == load
+    assert inspect_npu(_board(tmp_path, {"sys/kernel/debug/rknpu/load": text})).load == load
 
 
 def test_the_whole_chips_temperature_where_the_npu_has_none(tmp_path: Path) -> None:
     zones = {name: text for name, text in RK3588.items() if "zone0" in name}
-    assert look(_board(tmp_path, zones)).celsius == 51.0
+    assert inspect_npu(_board(tmp_path, zones)).celsius == 51.0
 
 
 def test_a_clock_without_its_steps_is_not_called_slow(tmp_path: Path) -> None:
     files = {name: text for name, text in RK3588.items() if "available" not in name}
-    npu = look(_board(tmp_path, files))
+    npu = inspect_npu(_board(tmp_path, files))
     assert (npu.mhz, npu.highest_mhz, npu.slowed()) == (600, None, None)

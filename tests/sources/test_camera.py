@@ -183,7 +183,7 @@ def test_missing_camera(camera: FakeCamera) -> None:
 
 
 def test_device_that_is_no_camera() -> None:
-    with pytest.raises(SourceError, match=r"^/dev/null: no camera, but another kind of device; "):
+    with pytest.raises(SourceError, match=r"^/dev/null: it is not a camera, but another kind"):
         inspect("/dev/null")
 
 

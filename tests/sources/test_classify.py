@@ -113,7 +113,7 @@ def test_the_check_hands_on_what_the_run_takes_for_the_same(
                 inspect(checked)
         assert connected == [f"{kind} {checked}"]
         return
-    found = open_source(checked, ask=SourceRequest(size=(64, 64)))
+    found = open_source(checked, request=SourceRequest(size=(64, 64)))
     found.close()
     assert isinstance(found, ImageSource if source.endswith(".png") else opened)
 
@@ -138,7 +138,7 @@ def test_a_relative_name_is_judged_where_its_topology_lies(
 
 
 def test_a_device_that_is_not_a_camera_is_named() -> None:
-    with pytest.raises(SourceError, match=r"^/dev/null: no camera, but another kind of device; "):
+    with pytest.raises(SourceError, match=r"^/dev/null: it is not a camera, but another kind"):
         inspect("/dev/null")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actors.sources import live
 from actors.sources.contract import SourceError
-from actors.sources.live import LiveFrame, LiveSource, look
+from actors.sources.live import LiveFrame, LiveSource, inspect_live
 
 SIZE = (8, 4)
 BYTES = 8 * 4 * 3
@@ -111,7 +111,7 @@ def test_the_newest_frame_is_taken_and_the_others_are_counted(world: World) -> N
     source, connection = world.source, world.connect()
     assert source.take(world.slot) is None
     source.start()
-    source.room(True)
+    source.set_room(True)
     before = time.monotonic_ns()
     connection.put(10)
     assert world.woken.acquire(timeout=5)
@@ -130,12 +130,12 @@ def test_the_newest_frame_is_taken_and_the_others_are_counted(world: World) -> N
 def test_drops_are_told_apart_by_whether_there_was_room(world: World) -> None:
     source, connection = world.source, world.connect()
     source.start()
-    source.room(False)
+    source.set_room(False)
     connection.put(1, 2, 3)
     until(lambda: source.received == 3)
     assert not world.woken.acquire(blocking=False)
     assert world.counts() == (3, 0, 2)
-    source.room(True)
+    source.set_room(True)
     connection.put(4)  # the 3 that it replaces came while there was no room
     assert world.woken.acquire(timeout=5)
     assert world.counts() == (4, 0, 3)
@@ -149,10 +149,10 @@ def test_drops_are_told_apart_by_whether_there_was_room(world: World) -> None:
 def test_a_frame_that_waited_for_room_is_taken(world: World) -> None:
     source, connection = world.source, world.connect()
     source.start()
-    source.room(False)
+    source.set_room(False)
     connection.put(7)
     until(lambda: source.received == 1)
-    source.room(True)
+    source.set_room(True)
     assert world.take().number == 0
     assert world.counts() == (1, 0, 0)
 
@@ -333,20 +333,20 @@ class Steady(Connection):
 
 @pytest.mark.parametrize("states", [20.0, 12.0])
 def test_look_believes_a_rate_that_is_kept(states: float) -> None:
-    info = look("cam", lambda: Steady(states))
+    info = inspect_live("cam", lambda: Steady(states))
     assert (info.width, info.height, info.frame_bytes, info.sizes) == (8, 4, BYTES, (SIZE,))
     assert (info.fps, info.live, info.frames, info.remarks) == (states, True, None, ())
 
 
 def test_look_measures_a_rate_that_is_not_stated() -> None:
-    info = look("cam", lambda: Steady(None))
+    info = inspect_live("cam", lambda: Steady(None))
     assert info.fps is not None
     assert 14 < info.fps <= 25
     assert info.remarks == ()
 
 
 def test_look_tells_of_a_rate_that_is_not_kept() -> None:
-    info = look("cam", lambda: Steady(60.0))
+    info = inspect_live("cam", lambda: Steady(60.0))
     assert info.fps is not None
     assert 14 < info.fps <= 25
     (remark,) = info.remarks
@@ -363,10 +363,10 @@ def test_look_fails_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         return connection
 
     with pytest.raises(SourceError, match=r"^cam: refused$"):
-        look("cam", refused)
+        inspect_live("cam", refused)
     with pytest.raises(SourceError, match=r"^cam: it was opened but gives no frame; "):
-        look("cam", silent)
-    monkeypatch.setattr(live, "_LOOK_SECONDS", 0.1)
+        inspect_live("cam", silent)
+    monkeypatch.setattr(live, "_FIRST_FRAME_S", 0.1)
     monkeypatch.setattr(live, "_MEASURE_SECONDS", 0.1)
     with pytest.raises(SourceError, match=r"^cam: no frame came within 0 s; "):
-        look("cam", Connection)  # hangs in its first grab
+        inspect_live("cam", Connection)  # hangs in its first grab

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actors.sources.classify import shown
+from actors.sources.classify import hide_password
 from actors.sources.contract import SourceError, SourceRequest
 from actors.sources.live import LiveFrame, LiveSource
 from actors.sources.opening import inspect, open_live
@@ -118,7 +118,7 @@ def test_stream_that_ends_and_comes_back(jpegs: JpegServer) -> None:
 def test_recording_from_a_web_server_comes_at_its_own_rate_and_ends(web: str) -> None:
     slot = np.zeros(320 * 180 * 3, np.uint8)
     source = open_live(f"{web}video.mkv", SourceRequest(), slot.nbytes, lambda: None)
-    source.room(True)
+    source.set_room(True)
     began = time.monotonic()
     source.start()
     taken = 0
@@ -150,12 +150,12 @@ def test_troubles_are_told_in_a_sentence(web: str, rtsp: RtspServer) -> None:
         f"{web}late.mp4": "it has no picture that can be found from its start; ",
         f"{web}missing.mp4": answers.format(web.rstrip("/").rpartition(":")[2]),
         "rtsp://no-such-host.invalid/live": "no host is named no-such-host.invalid; ",
-        "rtsp://127.0.0.1:70000/live": "the port is no number from 1 to 65535; ",
-        "gopher://127.0.0.1/live": "no such protocol; use one of rtsp, rtsps, http, https, ",
+        "rtsp://127.0.0.1:70000/live": "the port is not a number from 1 to 65535; ",
+        "gopher://127.0.0.1/live": "unknown protocol; use one of rtsp, rtsps, http, https, ",
     }.items():
         with pytest.raises(SourceError) as caught:
             inspect(url)
-        assert str(caught.value).startswith(f"{shown(url)}: {told}"), url
+        assert str(caught.value).startswith(f"{hide_password(url)}: {told}"), url
         assert "secret" not in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -171,4 +171,4 @@ def test_troubles_are_told_in_a_sentence(web: str, rtsp: RtspServer) -> None:
     }.items(),
 )
 def test_a_password_is_never_shown(url: str, safe: str) -> None:
-    assert shown(url) == safe
+    assert hide_password(url) == safe

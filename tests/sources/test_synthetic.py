@@ -166,7 +166,7 @@ def test_the_source_goes_on_for_ever_and_anywhere(scene: Scene) -> None:
     info = inspect("synthetic", ask)
     assert info == SourceInfo(640, 360, 640 * 360 * 3, 12.5, None, False, (SIZE,))
     slot = np.zeros(info.frame_bytes + 9, np.uint8)
-    source = open_source("synthetic", start=41, ask=ask)
+    source = open_source("synthetic", start=41, request=ask)
     for number in (41, 42):
         assert source.position() == number
         assert source.read(slot) == SIZE
@@ -187,7 +187,7 @@ def test_the_source_left_to_itself() -> None:
 def test_sources_that_cannot_be() -> None:
     with pytest.raises(SourceError, match=r"synthetic: a scene of 63x640 .* from 64x64 to 8192"):
         inspect("synthetic", SourceRequest(size=(63, 640)))
-    source = open_source("synthetic", ask=SourceRequest(size=SIZE))
+    source = open_source("synthetic", request=SourceRequest(size=SIZE))
     with pytest.raises(SourceError, match="takes 691200 bytes and the frame slot has 100"):
         source.read(np.zeros(100, np.uint8))
     assert source.position() == 1

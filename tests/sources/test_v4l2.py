@@ -144,8 +144,8 @@ def test_other_devices_and_files_are_no_cameras(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")
     before = set(Path("/proc/self/fd").iterdir())
-    assert v4l2.ask("/dev/null") is None
-    assert v4l2.ask(str(file)) is None
+    assert v4l2.inspect_device("/dev/null") is None
+    assert v4l2.inspect_device(str(file)) is None
     with pytest.raises(FileNotFoundError):
-        v4l2.ask(str(tmp_path / "missing"))
+        v4l2.inspect_device(str(tmp_path / "missing"))
     assert set(Path("/proc/self/fd").iterdir()) == before

@@ -60,13 +60,13 @@ def test_frames_are_decoded_in_the_slot_itself(
     memory = np.full(FRAME_BYTES * 2 + 64, 9, np.uint8)
     slot = memory[64:]  # larger than a frame, and not at the start of its memory
     arrived: list[bool] = []
-    place = video.place
+    copy_to_slot = video.copy_to_slot
 
     def watch(image: NDArray[np.uint8], slot: NDArray[np.uint8], where: str) -> tuple[int, int]:
         arrived.append(np.shares_memory(image, slot) and image.ctypes.data == slot.ctypes.data)
-        return place(image, slot, where)
+        return copy_to_slot(image, slot, where)
 
-    monkeypatch.setattr(video, "place", watch)
+    monkeypatch.setattr(video, "copy_to_slot", watch)
     for number in range(5):
         assert source.read(slot) == (96, 64)
         assert number_of(slot[:FRAME_BYTES].reshape(64, 96, 3)) == number
