@@ -19,12 +19,12 @@ HERE = ("large.onnx", "large.rknn")
         ("large", HERE, True, "large.rknn"),
         ("large", HERE[:1], True, "large.onnx"),
         ("large", HERE[1:], False, "large.rknn"),
-        # Nothing is there: what this machine would want is what is missing.
+        # Neither exists: the one that this machine would take is reported as missing.
         ("large", (), False, "large.onnx"),
         ("large", (), True, "large.rknn"),
         ("large.onnx", HERE, True, "large.onnx"),
         ("large.rknn", HERE, False, "large.rknn"),
-        # A dot in the name is no suffix of ours, and a file of that very name is what was meant.
+        # A dot in the name does not begin a suffix of ours, and a file of that very name is taken.
         ("yolo.v8", ("yolo.v8.onnx",), False, "yolo.v8.onnx"),
         ("large", ("large", *HERE), False, "large"),
         ("weights.pt", (), False, "weights.pt"),

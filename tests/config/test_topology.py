@@ -159,7 +159,7 @@ GOOD: dict[str, tuple[tuple[str, str], str, Any]] = {
 # fmt: on
 
 
-def look(topology: Topology, place: str) -> Any:
+def value_at(topology: Topology, place: str) -> Any:
     node: Any = topology
     for part in place.split("."):
         node = node[part] if isinstance(node, dict) else getattr(node, part)
@@ -171,7 +171,7 @@ def test_good(edit: tuple[str, str], place: str, value: Any, folder: Path) -> No
     (folder / "old.avi").write_bytes(b"an earlier run")
     topology = load(write(folder, BASE.replace(*edit)))
     expected = value.replace("FOLDER", str(folder)) if isinstance(value, str) else value
-    assert look(topology, place) == expected
+    assert value_at(topology, place) == expected
 
 
 @pytest.mark.parametrize(
@@ -231,10 +231,10 @@ def test_real_models(folder: Path, shared_data: Path) -> None:
 )
 def test_overrides(overrides: list[str], place: str, value: Any, folder: Path) -> None:
     overrides = [text.replace("=images", f"={folder}/images") for text in overrides]
-    assert look(load(write(folder, BASE), overrides), place) == value
+    assert value_at(load(write(folder, BASE), overrides), place) == value
 
 
-def test_whose_folder_a_relative_path_means(
+def test_relative_paths_are_of_the_file_or_of_the_command_line(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file's for what the file says, the current one for what the command line says."""
@@ -306,7 +306,7 @@ ATOMS = [
     '"small"',
     '"a\\u0000b"',
     '"a\\nb"',
-    '"~nobody-at-all/x"',
+    '"~no-such-user/x"',
     '"/"',
     '"."',
     '"*"',

@@ -68,7 +68,7 @@ KEYS = [
     case("misspelt-optional-key-that-matters",
          small('model = "small"\nveiw = "tiles"\ngrid = [3, 2]'),
          'stages.small.veiw: unknown key "veiw"; did you mean "view"?'),
-    case("strange-key", base(('method = "nms"', "x = 1")),
+    case("unknown-key", base(('method = "nms"', "x = 1")),
          'merge.x: unknown key "x"; the keys here are: method, metric, threshold, '
          "class_agnostic, truncated"),
     case("key-of-an-earlier-version", base(('method = "nms"', 'cut_boxes = "yield"')),
@@ -77,7 +77,7 @@ KEYS = [
     case("misspelt-table",
          base(("[models.large]", "[model.large]"), ("[models.small]", "[model.small]")),
          'model: unknown table "model"; did you mean "models"?'),
-    case("strange-table", BASE + "[zoo]\n",
+    case("unknown-table", BASE + "[zoo]\n",
          'zoo: unknown table "zoo"; the tables are: run, results, streams, models, stages, '
          "workers, merge, render"),
     case("internal-field-as-a-key", 'file = "x"\n' + BASE,

@@ -160,7 +160,7 @@ OUTPUTS = [
     case("port-too-high", bind("tcp://127.0.0.1:65536"),
          "results.bind: bind must be tcp://HOST:PORT, tcp://HOST:* or ipc://PATH, got "
          '"tcp://127.0.0.1:65536"'),
-    case("address-for-everybody", bind("tcp://0.0.0.0:5570"),
+    case("address-on-every-interface", bind("tcp://0.0.0.0:5570"),
          'results.bind: other machines can reach "tcp://0.0.0.0:5570"; use '
          "tcp://127.0.0.1:5570, " + REMEDY),
     case("address-that-only-begins-like-loopback", bind("tcp://127.example.org:*"),
