@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from actors.config.checks import RESERVED_NAMES
 from actors.config.schema import Tables
 
 from .entry import run
@@ -30,7 +31,7 @@ runs it. [docs/examples](examples) has one for each usual case.
 
 - **Tables with names.** `[streams.cam0]`, `[models.large]`, `[stages.small]` and `[workers.npu0]`:
   you choose the part after the dot, 1 to 32 of `a-z`, `0-9`, `-` and `_`. Streams and workers share
-  one space of names, in which `tiler`, `merger`, `renderer`, `supervisor` and `control` are taken.
+  one space of names, in which these are taken: {", ".join(RESERVED_NAMES)}.
 - **Overrides.** `--set KEY=VALUE` replaces one value: `--set workers.npu0.core=2`, with the dotted
   names as in the file. Elements of a list go by index: `--set workers.npu0.models.0=small`. The
   value is read as TOML, and as text if it is not valid TOML.
@@ -74,6 +75,8 @@ def _clean(node: Any, definitions: Mapping[str, Any]) -> Any:
     if isinstance(node.get("properties"), dict):
         for entry in node["properties"].values():
             entry.pop("title", None)
+            if unit := entry.get("unit"):
+                entry["description"] += f" (in {unit})"
     kinds = [kind for kind in node.get("anyOf", ()) if kind != {"type": "null"}]
     if kinds:
         node.pop("anyOf")
@@ -102,7 +105,9 @@ def _section(name: str, table: Mapping[str, Any]) -> Iterator[str]:
             default = "required"
         else:
             default = f"`{json.dumps(entry['default'])}`" if "default" in entry else ""
-        cells = (f"`{key}`", _type(entry), default, entry.get("unit", ""), entry["description"])
+        unit = entry.get("unit", "")
+        description = entry["description"].removesuffix(f" (in {unit})")
+        cells = (f"`{key}`", _type(entry), default, unit, description)
         yield f"| {' | '.join(cells)} |"
     yield ""
 

@@ -177,7 +177,7 @@ class Stage(Table):
         "frame", "the whole frame letterboxed, its tiles, or crops around another stage's boxes"
     )
     overlap: float = key(
-        0.0, "least overlap of neighbouring tiles", unit="fraction of a tile's side", ge=0, le=0.9
+        0.0, "least overlap of neighbouring tiles", unit="tile sides", ge=0, le=0.9
     )
     grid: Grid | None = key(
         None,
