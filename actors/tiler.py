@@ -85,7 +85,7 @@ class Tiler(Actor[RunSettings]):
             elif isinstance(message, Published):
                 self._act(self.dispatch.published(message.stream, message.seq))
         except DispatchError as error:
-            self.strange += 1
+            self.invalid_messages += 1
             self.log.debug("%s", error)
 
     def work(self) -> None:

@@ -14,7 +14,7 @@ from actors.system.messages import SUPERVISION
 
 @dataclass(frozen=True, slots=True)
 class Begin(Message):
-    """Merger to captures: somebody has subscribed (a hint; see HeaderRecord.subscribed)."""
+    """Merger to captures: there is a subscriber (a hint; see RunRecord.subscribed)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,16 @@ class Published(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent(Message):
-    """Merger to itself: what it published before this has left the process."""
+class FlushBarrier(Message):
+    """Merger to itself: when it comes back, what was published before it has left the process.
+
+    `seq` is of the frame, or one more than the last for the end of the stream; `sent_ns` is when
+    the barrier was sent.
+    """
 
     stream: str
     seq: int
+    sent_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ CODEC = Codec(
     Finished,
     Missing,
     Published,
-    Sent,
+    FlushBarrier,
     Result,
     Rendered,
     End,

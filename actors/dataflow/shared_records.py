@@ -25,7 +25,7 @@ class RunRecord(Record):
 
     started_ns = Word()
     subscribed = Word()
-    """1 once somebody has subscribed to the results."""
+    """1 once the results have had a subscriber."""
     subscriptions = Word()
     """How many subscriptions there are."""
 
@@ -46,7 +46,8 @@ class StreamRecord(Record):
     """1 while frames come in from a live source."""
     settled = Word()
     """What is published for sure, see `settle`."""
-    incomplete = Word()
+    settled_incomplete = Word()
+    """Which frame was published last as incomplete, and how many were, see `settle`."""
     finished = Word()
     """Which frame was finished last, and how many are in the renderer's outputs, see `finish`."""
     video_broken = Word()
@@ -87,8 +88,18 @@ class StreamRecord(Record):
         """How many frames were published."""
         return self.settled & _COUNT
 
-    def settle(self, seq: int) -> None:
-        """Note that a frame is published for sure."""
+    @property
+    def incomplete(self) -> int:
+        """How many frames were published as incomplete."""
+        return self.settled_incomplete & _COUNT
+
+    def settle(self, seq: int, *, complete: bool = True) -> None:
+        """Note that a frame is published for sure.
+
+        An incomplete frame is counted first; a death between the two does not count it twice.
+        """
+        if not complete and seq >= self.settled_incomplete >> _HALF:
+            self.settled_incomplete = seq + 1 << _HALF | self.incomplete + 1
         self.settled = seq + 1 << _HALF | self.published + 1
 
     @property

@@ -63,7 +63,7 @@ class Actor(Generic[_Settings]):
         self.fds = spec.fds
         self.stopping = False
         self.ended = False
-        self.strange = 0
+        self.invalid_messages = 0
         """Messages on the role's other sockets that made no sense."""
         self.record = record
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -195,7 +195,7 @@ class Actor(Generic[_Settings]):
             self._dispatch(message)
         self.work()
         record = self.record
-        record.malformed = self._malformed_before + self.inbox.malformed + self.strange
+        record.malformed = self._malformed_before + self.inbox.malformed + self.invalid_messages
         record.unsent = self._unsent_before + self.outbox.unsent
         if self.goes_on():
             self.beat()
