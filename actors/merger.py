@@ -14,10 +14,10 @@ from typing import Any
 import msgpack
 import zmq
 
+from actors.dataflow import publication
 from actors.dataflow import publication_actions as act
-from actors.dataflow.frame_merging import FrameMerging
 from actors.dataflow.messages import CODEC, FlushBarrier
-from actors.dataflow.publication import Publication, PublicationError, stream_states
+from actors.dataflow.publication import PublicationError
 from actors.dataflow.published_record import Records
 from actors.dataflow.settings import MERGER, RENDERER, RunSettings
 from actors.dataflow.shared_records import ControlBlock
@@ -44,13 +44,7 @@ class Merger(Actor[RunSettings]):
         self.control = ControlBlock(spec.settings.layout, view(spec.fds["control"], write=True))
         super().__init__(spec, CODEC, self.control.actors[spec.name])
         self.records = {name: Records(spec.settings, name) for name in self.control.streams}
-        self.publication = Publication(
-            stream_states(self.control),
-            merging=FrameMerging(spec.settings),
-            rendering=spec.settings.render.wanted,
-            subscriptions=self.control.run.subscriptions,
-            subscribed=self.control.run.subscribed == 1,
-        )
+        self.publication = publication.begin(spec.settings, self.control)
         self.results = Publisher(self.context)
         self.results_log: ResultLog | None = None
         # It writes to itself. All its sockets share ZeroMQ's one thread, which keeps their order.
@@ -63,24 +57,22 @@ class Merger(Actor[RunSettings]):
         except keys.KeysError as error:
             raise ActorError(f"{error}; change results.curve") from None
         except zmq.ZMQError as error:
-            raise ActorError(
-                f"cannot publish results on {results.bind}: {error.strerror}; change results.bind "
-                "or stop the program that uses it"
-            ) from None
+            text = f"cannot publish results on {results.bind}: {error.strerror}"
+            remedy = "change results.bind or stop the program that uses it"
+            raise ActorError(f"{text}; {remedy}") from None
         self.watch(self.results.socket)
         self._open_log(results.jsonl)
 
     def _open_log(self, path: Path | None) -> None:
-        streams = self.control.streams
-        if path is None or any(stream.log_broken for stream in streams.values()):
+        published = {name: s.published_seq for name, s in self.control.streams.items()}
+        if path is None or any(stream.log_broken for stream in self.control.streams.values()):
             return
-        published = {name: stream.published_seq for name, stream in streams.items()}
         try:
             self.results_log = ResultLog(path, published)
         except ResultLogError as error:
             if max(published.values()) < 0:
-                text = f"cannot write {path}: {error}; change results.jsonl"
-                raise ActorError(text) from None
+                reason = f"cannot write {path}: {error}; change results.jsonl"
+                raise ActorError(reason) from None
             self._note_broken_log(error)
 
     def close(self) -> None:
@@ -92,8 +84,6 @@ class Merger(Actor[RunSettings]):
         self.results.close()
         if self.results_log is not None:
             self.results_log.close()
-
-    # ------------------------------------------------------------ events
 
     def on_message(self, message: Message) -> None:
         # End and Rendered only wake: the shared record has what they say, see `work`.
@@ -122,8 +112,6 @@ class Merger(Actor[RunSettings]):
         self._act(self.publication.turn(now_ns()))
         self.record.queued = self.publication.waiting
         self.record.done = sum(stream.published for stream in self.control.streams.values())
-
-    # ------------------------------------------------------------ actions
 
     def _act(self, actions: Iterable[act.Action]) -> None:
         for action in actions:
@@ -158,6 +146,5 @@ class Merger(Actor[RunSettings]):
     def _note_broken_log(self, error: ResultLogError) -> None:
         for name, seq in error.last_seqs.items():
             self.control.streams[name].log_broken = seq + 2
-        self.note(
-            "error", f"{self.settings.results.jsonl} cannot be written: {error}", "broken_output"
-        )
+        path = self.settings.results.jsonl
+        self.note("error", f"{path} cannot be written: {error}", "broken_output")

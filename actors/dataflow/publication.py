@@ -46,7 +46,7 @@ from actors.dataflow.publication_actions import (
     Summarise,
 )
 from actors.dataflow.reorder import UNKNOWN, ReadyFrame, ReorderBuffer
-from actors.dataflow.settings import RENDERER, TILER
+from actors.dataflow.settings import RENDERER, TILER, RunSettings
 from actors.dataflow.shared_records import ControlBlock
 from actors.system.codec import Message
 from actors.vision.detections import Detections
@@ -72,20 +72,6 @@ class StreamState:
     published: int = 0
     finished_seq: int = -1
     ended: bool = False
-
-
-def stream_states(control: ControlBlock) -> dict[str, StreamState]:
-    """What the shared records say of all streams."""
-    return {
-        name: StreamState(
-            slots=len(control.slots[name]),
-            published_seq=stream.published_seq,
-            published=stream.published,
-            finished_seq=stream.finished_seq,
-            ended=stream.ended == 1,
-        )
-        for name, stream in control.streams.items()
-    }
 
 
 class Publication:
@@ -360,3 +346,24 @@ class _Stream:
     def _finish(self, seq: int) -> list[Action]:
         self._finished_seq = seq
         return [Finish(self.name, seq), Send(self.name, Published(self.name, seq))]
+
+
+def begin(settings: RunSettings, control: ControlBlock) -> Publication:
+    """A run's publication, as the shared records say that the merger before has left it."""
+    states = {
+        name: StreamState(
+            slots=len(control.slots[name]),
+            published_seq=stream.published_seq,
+            published=stream.published,
+            finished_seq=stream.finished_seq,
+            ended=stream.ended == 1,
+        )
+        for name, stream in control.streams.items()
+    }
+    return Publication(
+        states,
+        merging=FrameMerging(settings),
+        rendering=settings.render.wanted,
+        subscriptions=control.run.subscriptions,
+        subscribed=control.run.subscribed == 1,
+    )
