@@ -50,20 +50,23 @@ class Summary:
             lines.append("the cores were simulated: detections are the board's, rates are not")
         lines += [f"warning: {text}" for text in self._reasons]
         if self.exit_code:
-            lines.append("error: an output is incomplete; remove the cause and run again")
+            lines.append(
+                "error: an output is incomplete, as said above; free space or give another file, "
+                "then run again with --overwrite"
+            )
         return lines
 
     def _log_state(self) -> str:
         """How far the result log is good, where it is not complete."""
+        streams = self._control.streams.items()
+        if not any(stream.log_broken for _, stream in streams):
+            return ""
         ends = [
             f"frame {stream.log_broken - 2} of {name}"
-            for name, stream in self._control.streams.items()
+            for name, stream in streams
             if stream.log_broken > 1
         ]
-        if ends:
-            return f": good up to {', '.join(ends)}"
-        broken = any(stream.log_broken for stream in self._control.streams.values())
-        return ": nothing is in it" if broken else ""
+        return f": incomplete, good up to {', '.join(ends)}" if ends else ": nothing is in it"
 
     def _losses(self, name: str) -> str:
         stream = self._control.streams[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import actors
 from tests.support import runs
 from tests.support.broken_topologies import CASES
 from tests.support.topology_base import Case, lay_out
-from tools.run_harness import ROOT
+from tools.run_harness import ROOT, Harness
 
 
 def launch(
@@ -310,3 +311,26 @@ def test_a_signal_while_it_starts_is_a_quiet_exit(
         said = process.communicate(timeout=30)[0].decode()
         assert process.returncode == 0, said
         assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_frames_that_a_stop_leaves_unpublished_are_named() -> None:
+    """One tile takes longer than a stop waits."""
+    tables = (
+        runs.stream("synthetic", size=[640, 640]),
+        runs.table("models.m", path="tritile:small", runtime="emulated", latency_ms=5000),
+        runs.stage("s", "frame"),
+        runs.workers(1),
+    )
+    with Harness("".join(tables), "--set", "results.wait_for_subscriber=false") as run:
+        run.wait_until_running()
+        runs.wait_for(lambda: run.status()["streams"][0]["captured"] > 2)
+        run.ask(do="stop")
+        assert run.wait(20) == 0, run.stderr
+        said = run.stderr
+    assert "not finished in time" in said
+    line = re.search(
+        r"cam0: 0 frames in .*, (\d+) captured frames not published: 0 to (\d+)\n", said
+    )
+    assert line is not None, said
+    assert int(line[1]) == int(line[2]) + 1

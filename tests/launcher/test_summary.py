@@ -67,9 +67,10 @@ def test_a_broken_output_is_exit_code_1_and_the_last_line() -> None:
     control.streams["cam0"].log_broken = 41 + 2
     control.streams["cam1"].log_broken = 1  # none of its records is in the log
     assert summary.lines()[2:] == [
-        "records in /here/out.jsonl: good up to frame 41 of cam0",
+        "records in /here/out.jsonl: incomplete, good up to frame 41 of cam0",
         "warning: /here/out.jsonl cannot be written: No space left on device",
-        "error: an output is incomplete; remove the cause and run again",
+        "error: an output is incomplete, as said above; free space or give another file, then run "
+        "again with --overwrite",
     ]
     assert summary.exit_code == 1
     control.streams["cam0"].log_broken = 1

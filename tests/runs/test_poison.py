@@ -137,11 +137,14 @@ def test_full_disk_breaks_the_output_not_the_run(scene_video: Path, tmp_path: Pa
         *_, last = lines = harness.stderr.splitlines()
     assert runs.in_order_once(records["cam0"], 40)
     assert ends == {"cam0": 40}
-    assert last == "launch: error: an output is incomplete; remove the cause and run again"
+    assert last == (
+        "launch: error: an output is incomplete, as said above; free space or give another file, "
+        "then run again with --overwrite"
+    )
     assert len([line for line in lines[-6:] if "File too large" in line]) == 2, lines
     # What was written before can be used, and the summary says how far.
     whole = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
     assert 0 < len(whole) < 40
-    end = f"launch: records in {log}: good up to frame {whole[-1]['seq']} of cam0"
+    end = f"launch: records in {log}: incomplete, good up to frame {whole[-1]['seq']} of cam0"
     assert end in lines, lines
     assert cv2.VideoCapture(str(video)).read()[0]
