@@ -21,7 +21,8 @@ def picture(number: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
 
 def numbers(path: Path) -> list[int]:
     """Which pictures a video shows."""
-    video, found = cv2.VideoCapture(str(path)), []
+    video = cv2.VideoCapture(str(path))
+    found: list[int] = []
     while True:
         ok, frame = video.read()
         if not ok:

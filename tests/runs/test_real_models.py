@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -21,7 +22,7 @@ def _street(data: Path, *tables: str) -> str:
     return runs.stream(data / "street" / "street.mp4") + "".join(tables)
 
 
-def _whole_and_tiles(data: Path, model: str, **keys: object) -> str:
+def _whole_and_tiles(data: Path, model: str, **keys: Any) -> str:
     return _street(
         data,
         runs.model(data / "models" / model, **keys),

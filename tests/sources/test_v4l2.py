@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ class Driver:
 
     def __init__(
         self,
-        table: dict[str, list[tuple[Sequence[int], list[Sequence[int]]]]],
+        table: Mapping[str, Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]],
         node: int = CAPTURE | STREAMING,
         kind: int = 1,
     ) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.sources import video
+from actors.sources import contract, video
 from actors.sources.contract import SourceError, SourceInfo
 from actors.sources.opening import inspect, open_source
 from tests.support.footage import (
@@ -60,7 +60,7 @@ def test_frames_are_decoded_in_the_slot_itself(
     memory = np.full(FRAME_BYTES * 2 + 64, 9, np.uint8)
     slot = memory[64:]  # larger than a frame, and not at the start of its memory
     arrived: list[bool] = []
-    copy_to_slot = video.copy_to_slot
+    copy_to_slot = contract.copy_to_slot
 
     def watch(image: NDArray[np.uint8], slot: NDArray[np.uint8], where: str) -> tuple[int, int]:
         arrived.append(np.shares_memory(image, slot) and image.ctypes.data == slot.ctypes.data)
@@ -249,7 +249,7 @@ def test_continuing_in_the_real_video(shared_data: Path, monkeypatch: pytest.Mon
     slot = np.zeros(source.info.frame_bytes, np.uint8)
     sums = []
     while source.read(slot):
-        sums.append(crc32(slot))
+        sums.append(crc32(slot.data))
     assert len(sums) == source.info.frames == 302
     assert source.unreadable == 0
     outcomes = count_seeks(monkeypatch)
@@ -258,7 +258,7 @@ def test_continuing_in_the_real_video(shared_data: Path, monkeypatch: pytest.Mon
         for at in range(start, min(start + 2, 302)):
             assert source.position() == at
             assert source.read(slot) == (1920, 1080)
-            assert crc32(slot) == sums[at], (start, at)
+            assert crc32(slot.data) == sums[at], (start, at)
         source.close()
     assert outcomes == [False] * 5 + [True] * 5
 

@@ -47,7 +47,7 @@ def encode(path: Path, frames: int, fourcc: str = "mp4v", fps: float = 25.0) -> 
 
 def frames_of(source: Source, limit: int = 10_000) -> list[tuple[int, int, int]]:
     """(source_frame, number painted in it, checksum) until the end."""
-    found = []
+    found: list[tuple[int, int, int]] = []
     slot = np.zeros(source.info.frame_bytes, np.uint8)
     while len(found) < limit:
         at = source.position()
@@ -56,19 +56,19 @@ def frames_of(source: Source, limit: int = 10_000) -> list[tuple[int, int, int]]
             break
         assert size == (source.info.width, source.info.height)
         image = slot.reshape(size[1], size[0], 3)
-        found.append((at, number_of(image), crc32(slot)))
+        found.append((at, number_of(image), crc32(slot.data)))
     return found
 
 
 def sequential(path: Path) -> list[int]:
     """Checksums of all frames, read from the start by OpenCV itself."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    sums = []
+    sums: list[int] = []
     while True:
         ok, image = capture.read()
         if not ok:
             return sums
-        sums.append(crc32(np.ascontiguousarray(image)))
+        sums.append(crc32(np.ascontiguousarray(image).data))
 
 
 # ---------------------------------------------------------------- changing files

@@ -107,7 +107,7 @@ TEXTS = [*sources("actors", "tools"), *documents()]
 def named(text: Text) -> Iterator[tuple[str, list[str]]]:
     """The commands in a text as PARSERS has them, and the words after each."""
     for match in COMMAND.finditer(text.text):
-        name, *words = [match[1], *match[2].split()]
+        name, words = str(match[1]), str(match[2]).split()
         if name in ("launch", "actorctl"):
             # Both are words of prose too: only what is followed by an argument is a command.
             if words and re.match(

@@ -89,7 +89,8 @@ def test_a_count_of_one_stream(publisher: Publisher) -> None:
 
 
 def test_what_did_not_come_is_accounted_for(publisher: Publisher) -> None:
-    records = [det("a", 0), det("a", 3), det("a", 3), [b"det.a", b"x"], end("a", 4)]
+    records: list[dict[str, Any] | list[bytes]] = [det("a", 0), det("a", 3), det("a", 3)]
+    records += [[b"det.a", b"x"], end("a", 4)]
     code, stdout, stderr = run_tool(publisher, records)
     assert (code, len(stdout.splitlines())) == (0, 4)
     assert stderr == (

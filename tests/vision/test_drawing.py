@@ -46,12 +46,12 @@ def test_a_box_and_its_label() -> None:
     # Nothing inside, nothing outside but the label's plate, which stands on the upper left corner.
     assert not touched[152:250, 102:300].any()
     touched[150:252, 100:302] = False
-    rows, columns = np.nonzero(touched)
-    assert rows.max() == 149 and columns.min() == 100
-    assert 10 <= rows.max() - rows.min() + 1 <= 24
-    assert columns.max() <= 220
+    below, across = np.nonzero(touched)
+    assert below.max() == 149 and across.min() == 100
+    assert 10 <= below.max() - below.min() + 1 <= 24
+    assert across.max() <= 220
     # The plate is full, and there are letters on it.
-    plate = image[rows.min() : 150, 100 : columns.max() + 1]
+    plate = image[below.min() : 150, 100 : across.max() + 1]
     # All but a smoothed edge of a letter that happens to be of the background's grey.
     assert (plate != 90).any(axis=2).mean() > 0.99
     assert (plate == color).all(axis=2).mean() > 0.4

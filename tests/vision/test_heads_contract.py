@@ -16,13 +16,14 @@ def zeros_of(name, model=(64, 64)):
     """A description and matching outputs of one head with 3 classes; no score is above 0."""
     scales = [(model[1] // s, model[0] // s) for s in (8, 16, 32)]
     n = sum(rows * columns for rows, columns in scales)
-    shapes = {
+    of_heads: dict[str, list[tuple[int, ...]]] = {
         "yolov8": [(1, c, h, w) for h, w in scales for c in (64, 3, 1)],
         "yolov8-stock": [(1, 7, n)],
         "yolov5": [(1, 24, h, w) for h, w in scales],
         "yolov5-decoded": [(1, 3 * n, 8)],
         "yolox": [(1, n, 8)],
-    }[name]
+    }
+    shapes = of_heads[name]
     return identify(shapes, model, classes=3), [np.zeros(s, np.float32) for s in shapes]
 
 

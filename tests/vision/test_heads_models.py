@@ -52,7 +52,7 @@ def iou(a, b):
 
 def nms(rows):
     """Detections that overlap no better one of their class."""
-    kept = []
+    kept: list[np.ndarray] = []
     for row in rows[np.argsort(-rows[:, 4])]:
         same = np.array([k for k in kept if k[5] == row[5]]).reshape(-1, 6)
         if not len(same) or iou(row[:4], same[:, :4]).max() < 0.5:

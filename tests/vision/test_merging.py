@@ -224,7 +224,7 @@ def test_merge(
 ) -> None:
     got = merge_groups(BOXES, SCORES, [7] * 5, method, metric, threshold)
     assert got[0].tolist() == boxes
-    assert got[1].tolist() == np.float32(scores).tolist()
+    assert got[1].tolist() == np.array(scores, np.float32).tolist()
     assert got[2].tolist() == [7] * len(boxes)
     assert got[3].tolist() == indices
     for column, same in zip(
@@ -269,7 +269,8 @@ def test_nms_indices() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_nothing(method: Method, metric: Metric) -> None:
-    for boxes in ([], np.empty((0, 4), np.float32)):
+    none: list[Any] = [[], np.empty((0, 4), np.float32)]
+    for boxes in none:
         got = merge_groups(boxes, [], [], method, metric)
         assert [column.shape for column in got] == [(0, 4), (0,), (0,), (0,)]
         assert [column.dtype for column in got[:3]] == [np.float32, np.float32, np.int64]

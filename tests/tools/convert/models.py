@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -33,12 +33,12 @@ class Net:
         )
         self._random = np.random.default_rng(5)
 
-    def add(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         name = f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
-    def constant(self, value: object, kind: object = np.float32) -> str:
+    def constant(self, value: Any, kind: Any = np.float32) -> str:
         name = f"constant{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.asarray(value, kind), name))
         return name

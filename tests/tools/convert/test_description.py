@@ -9,6 +9,7 @@ import pytest
 
 from actors.config.loading import load
 from actors.launcher import probe
+from actors.launcher.findings import Findings
 from actors.runtimes.contract import ComputeError, RuntimeSpec
 from actors.runtimes.registry import inspect, open_runtime
 from actors.runtimes.rknn_description import (
@@ -56,7 +57,7 @@ def described(rknn: Path) -> RknnDescription:
     )
 
 
-def probed(rknn: Path, tmp_path: Path) -> probe.Findings:
+def probed(rknn: Path, tmp_path: Path) -> Findings:
     source = tmp_path / "v.mp4"
     source.write_bytes(b"x")
     topology = tmp_path / "t.toml"
@@ -110,9 +111,9 @@ def test_the_simulator_says_what_it_lacks(rknn: Path, monkeypatch: pytest.Monkey
     kept_build_of(rknn).mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(rknn.parent / "cache"))
     monkeypatch.delenv("TRITILE_TOOLKIT", raising=False)
-    with pytest.raises(ComputeError, match=r"python -m tools\.convert --setup"):
+    with pytest.raises(ComputeError, match=r"tritile convert --setup"):
         inspect("simulator", str(rknn), (0, 0))
-    with pytest.raises(ComputeError, match=r"python -m tools\.convert --setup"):
+    with pytest.raises(ComputeError, match=r"tritile convert --setup"):
         open_runtime(spec)
     monkeypatch.setenv("TRITILE_TOOLKIT", "/bin/false")
     with pytest.raises(ComputeError, match="ended with 1"):

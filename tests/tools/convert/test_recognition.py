@@ -12,7 +12,8 @@ import pytest
 from tests.tools.convert import models
 from tools.convert.errors import ConvertError
 from tools.convert.graph import Graph, find_cut, joins_kinds
-from tools.convert.recognition import Convention, prepare, prove
+from tools.convert.recognition import prepare, prove
+from tools.convert.settings import Convention
 
 NOTHING = Convention()
 GRIDS = ((8, 12), (4, 6), (2, 3))

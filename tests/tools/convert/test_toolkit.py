@@ -123,7 +123,9 @@ def decoded(kind: str, path: Path, head: HeadDescription, picture: Path) -> np.n
     unit = (models.SIZE, *UNIT)
     runtime = open_runtime(RuntimeSpec(kind, str(path), *unit, 1, None, None))
     try:
-        pixels = np.ascontiguousarray(cv2.imread(str(picture))[..., ::-1])
+        image = cv2.imread(str(picture))
+        assert image is not None
+        pixels = np.ascontiguousarray(image[..., ::-1], np.uint8)
         return build(head, models.SIZE)(runtime.run(pixels), 0.5)
     finally:
         runtime.close()
