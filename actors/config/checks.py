@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from actors.config import file_checks
+from actors.config import file_checks, output_checks
 from actors.config.cpu_checks import check_cpus, cpu_warnings
 from actors.config.errors import Finding, Place, dotted, show, unknown
 from actors.config.partial import PartialConfig
@@ -161,7 +161,8 @@ CHECKS: tuple[Callable[[PartialConfig], Iterator[Finding]], ...] = (
     check_cpus,
     file_checks.check_address,
     file_checks.check_keys,
-    file_checks.check_outputs,
+    output_checks.check_outputs,
+    output_checks.check_pictures,
 )
 
 

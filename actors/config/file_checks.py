@@ -1,4 +1,4 @@
-"""Checks of a topology against the machine: files that it reads and writes, its address.
+"""Checks of a topology against the machine: files that it reads, its address and keys.
 
 Each check is a function from a `PartialConfig` to what it finds, as in `actors.config.checks`.
 """
@@ -10,15 +10,13 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
-from actors.config.errors import Finding, Place, dotted, show
+from actors.config.errors import Finding, Place, show
 from actors.config.file_errors import (
     exists,
     file_problem,
-    folder_problem,
     labels_problem,
     model_problem,
     output_problem,
@@ -26,12 +24,10 @@ from actors.config.file_errors import (
 )
 from actors.config.partial import PartialConfig
 from actors.config.schema import Model
-from actors.outputs.video_files import of_streams
 from actors.runtimes.registry import runtime_kind
 from actors.sources.classify import IMAGE_SUFFIXES, has_image_name, source_kind
 
 SERVER_KEY = "server.key_secret"
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
 
 
 # Which kinds of source a key is for; a drawn scene has no end, so it needs no loop.
@@ -193,57 +189,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def check_outputs(config: PartialConfig) -> Iterator[Finding]:
-    """Every output can be written, and is neither another output nor an input."""
-    tables = config.tables
-    taken: dict[object, str] = {_identity(config.file): "this topology"}
-    for name, stream in tables.streams.items():
-        if (kind := source_kind(stream.source)) in ("file", "folder", "glob"):
-            source = Path(stream.source)
-            taken_path = source.parent if kind == "glob" else source
-            taken[_identity(taken_path)] = dotted(("streams", name, "source"))
-    for name, model in tables.models.items():
-        for used, path in (("path", model.path), ("labels", model.labels)):
-            if isinstance(path, Path):
-                taken[_identity(path)] = dotted(("models", name, used))
-    outputs: list[tuple[Place, Path, str]] = []
-    place: Place = ("results", "jsonl")
-    if tables.results.jsonl is not None:
-        outputs.append((place, tables.results.jsonl, config.written[place]))
-    place = ("render", "video")
-    if (video := tables.render.video) is not None:
-        written = config.written[place]
-        # A problem of the name that all streams' names are made of is reported once.
-        if problem := output_problem(video, written, VIDEO_SUFFIXES):
-            yield place, problem
-        else:
-            with suppress(ValueError):  # a stream's name that no file can have: see check_names
-                for path in of_streams(video, list(tables.streams) or [""]).values():
-                    outputs.append((place, path, str(Path(written).with_name(path.name))))
-    place = ("render", "pictures")
-    if (folder := tables.render.pictures) is not None:
-        written = config.written[place]
-        if problem := folder_problem(folder, written):
-            yield place, problem
-        elif (identity := _identity(folder)) in taken:
-            yield place, f"{show(written)} is also {taken[identity]}; write to another folder"
-    for place, output, written in outputs:
-        identity = _identity(output)
-        if problem := output_problem(output, written):
-            yield place, problem
-        elif identity in taken:
-            yield place, f"{show(written)} is also {taken[identity]}; write to another file"
-        taken[identity] = dotted(place)
-
-
-def _identity(path: Path) -> object:
-    """Equal for two names of one file, through links too."""
-    try:
-        status = path.stat()
-        return status.st_dev, status.st_ino
-    except OSError:
-        return os.path.realpath(path)
-    except ValueError:  # a name that no file can have
-        return path

@@ -137,6 +137,7 @@ GOOD: dict[str, tuple[tuple[str, str], str, Any]] = {
     "no-bind": ((BIND, ""), "results.bind", "tcp://127.0.0.1:5570"),
     "no-render": (('[render]\nvideo = "out.mp4"\n', ""), "render.video", None),
     "output-that-exists": (("out.mp4", "old.avi"), "render.video", "FOLDER/old.avi"),
+    "pictures": (('video = "out.mp4"', 'pictures = "images"'), "render.pictures", "FOLDER/images"),
     "emulated": ((LARGE, LARGE + '\nruntime = "emulated"\nlatency_ms = 0'),
                  "models.large.latency_ms", 0.0),
     "instant": ((LARGE, 'runtime = "instant"'), "models.large.size", (640, 640)),

@@ -181,6 +181,29 @@ OUTPUTS = [
     case("video-in-no-folder", base(("out.mp4", "videos/out.mp4")),
          'render.video: "videos/out.mp4" lies in a folder that does not exist '
          "(FOLDER/videos); make it first"),
+    case("pictures-into-their-source",
+         base((SOURCE, 'source = "images"'), ('video = "out.mp4"', 'pictures = "./images/"')),
+         'render.pictures: streams.cam0.source reads the images of "./images/"; write to another '
+         "folder"),
+    case("pictures-into-the-glob-of-a-source",
+         base((SOURCE, 'source = "images/*.[jJ]*"'), ('video = "out.mp4"', 'pictures = "images"')),
+         'render.pictures: streams.cam0.source reads the images of "images"; write to another '
+         "folder"),
+    case("pictures-of-a-stream-into-the-source-of-another",
+         base((SOURCE, 'source = "a.mp4"\n[streams.images]\nsource = "images"'),
+              ('video = "out.mp4"', 'pictures = "."')),
+         'streams.cam0.source: there is no "a.mp4" (looked for FOLDER/a.mp4); correct the path',
+         'render.pictures: streams.images.source reads the images of "."; write to another folder'),
+    case("pictures-over-the-image-that-is-the-source",
+         base((SOURCE, 'source = "numbered/0017.jpg"'),
+              ('video = "out.mp4"', 'pictures = "numbered"')),
+         'render.pictures: streams.cam0.source reads the images of "numbered"; write to another '
+         "folder"),
+    case("pictures-onto-a-file", base(('video = "out.mp4"', 'pictures = "street.mp4"')),
+         'render.pictures: "street.mp4" is a file; give a folder'),
+    case("pictures-with-a-name-too-long", base(('video = "out.mp4"', f'pictures = "{"a" * 300}"')),
+         f'render.pictures: "{"a" * 200}..." cannot be written (File name too long); give another '
+         "folder"),
     case("log-is-a-folder", base(('bind = "tcp://127.0.0.1:*"', 'jsonl = "images"')),
          'results.jsonl: "images" is a folder; give a file in it'),
     case("video-onto-its-source", base(("out.mp4", "images/../street.mp4")),

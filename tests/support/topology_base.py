@@ -49,6 +49,7 @@ def lay_out(folder: Path) -> None:
     (folder / "models").mkdir()
     (folder / "images").mkdir()
     (folder / "nothing").mkdir()
+    (folder / "numbered").mkdir()
     files = {
         "street.mp4": b"\0\0\0\x18ftypmp42",
         "models/large.onnx": ONNX,
@@ -64,6 +65,7 @@ def lay_out(folder: Path) -> None:
         "x-b.mp4": b"\0\0\0\x18ftypmp42",
         "images/one.JPG": b"\xff\xd8\xff\xe0",
         "images/notes.txt": b"notes",
+        "numbered/0017.jpg": b"\xff\xd8\xff\xe0",
         "nothing/notes.txt": b"notes",
         "empty": b"",
     }
