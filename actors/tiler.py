@@ -100,7 +100,7 @@ class Tiler(Actor[RunSettings]):
             if isinstance(action, Assign):
                 self._assign(action)
             elif isinstance(action, Notice):
-                self.note(action.level, action.text, action.kind)
+                self.note(action.level, action.text, action.kind, action.excuses)
             elif isinstance(action, FrameDone):
                 self.record.done += 1
             else:

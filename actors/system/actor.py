@@ -147,10 +147,12 @@ class Actor(Generic[_Settings]):
                 if now_ns() > deadline:
                     raise ActorError(f"{what} took more than {seconds:.0f} s") from None
 
-    def note(self, level: str, text: str, kind: str = "note") -> None:
-        """Log a line and tell the supervisor, who keeps it for `actorctl events`."""
+    def note(
+        self, level: str, text: str, kind: str = "note", excuses: tuple[str, ...] = ()
+    ) -> None:
+        """Log a line and send it to the supervisor, see `messages.Note`."""
         self.log.log(_LEVELS[level], text)
-        self.outbox.send(SUPERVISOR, Note(self.name, level, kind, text))
+        self.outbox.send(SUPERVISOR, Note(self.name, level, kind, text, excuses))
 
     def run(self) -> int:
         """Open, say ready, turn until stopped, close. The process's exit code.
