@@ -96,7 +96,7 @@ class Worker(Actor[RunSettings]):
             if not context.is_alive():
                 raise ActorError(f"a context ended: {context.failure}")
 
-    def goes_on(self) -> bool:
+    def healthy(self) -> bool:
         return not any(context.hangs() for context in self.contexts)
 
     def close(self) -> None:

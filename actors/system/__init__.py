@@ -1,1 +1,1 @@
-"""Processes, mailboxes and shared memory. Knows nothing of vision, models or the roles."""
+"""Processes, mailboxes and shared memory. Independent of vision, models and roles."""

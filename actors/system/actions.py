@@ -21,7 +21,7 @@ class Vitals:
     done: int = 0
     """Pieces of work finished over all incarnations."""
     suspects: tuple[int, ...] = ()
-    """The jobs that it is computing."""
+    """The items that it is computing."""
 
 
 @dataclass(frozen=True, slots=True)

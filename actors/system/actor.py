@@ -1,4 +1,4 @@
-"""What every actor is: an inbox, a record in the control block and a loop.
+"""The base of every actor: an inbox, a record in shared memory and a loop.
 
 A role subclasses Actor and says what it does when it opens, when a message comes, and each turn.
 The loop's every turn writes the heartbeat; a turn waits at most `wait_ms()` for messages.
@@ -28,12 +28,13 @@ from actors.system.shared_records import ActorRecord
 
 SUPERVISOR = "supervisor"
 
-# The longest an idle actor sleeps: it then beats its heart and looks at the control block, where
-# it finds what a lost message would have told.
+# The longest an idle actor sleeps: it then writes its heartbeat and reads the control block, which
+# has what a lost message would have said.
 _TURN_MS = 100
 # How long what was sent last may still travel when an actor exits; ipc takes microseconds.
 _LINGER_MS = 500
 
+# Between two heartbeats during a slow step.
 _BEAT_SECONDS = 0.2
 _Found = TypeVar("_Found")
 _Settings = TypeVar("_Settings")
@@ -48,14 +49,14 @@ _LEVELS = {
 
 
 class ActorError(Exception):
-    """An actor cannot go on; one sentence with the remedy. Ends the process with exit code 1."""
+    """An actor cannot continue; one sentence with the remedy. Ends it with exit code 1."""
 
 
 class Actor(Generic[_Settings]):
     """Base of the roles. `run()` is the process's life and returns its exit code."""
 
     def __init__(self, spec: Spec[_Settings], codec: Codec, record: ActorRecord) -> None:
-        """`codec` knows the run's messages, `record` is the actor's own in shared memory."""
+        """`codec` has the run's messages, `record` is the actor's own in shared memory."""
         self.name = spec.name
         self.log = logging.getLogger(spec.name)
         self.incarnation = spec.incarnation
@@ -64,7 +65,7 @@ class Actor(Generic[_Settings]):
         self.stopping = False
         self.ended = False
         self.invalid_messages = 0
-        """Messages on the role's other sockets that made no sense."""
+        """On the role's other sockets."""
         self.record = record
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.peers = Peers()
@@ -101,14 +102,14 @@ class Actor(Generic[_Settings]):
         """How long the next turn may wait for a message."""
         return _TURN_MS
 
-    def goes_on(self) -> bool:
-        """Whether the role's work goes on, threads of its own included; else the heart stops."""
+    def healthy(self) -> bool:
+        """Whether the role works, threads of its own included; without, heartbeats stop."""
         return True
 
     def close(self) -> None:
-        """Let go of everything. Called once, also after a failure."""
+        """Release everything. Called once, also after a failure."""
 
-    # -------------------------------------------------------- the frame around it
+    # -------------------------------------------------------- the loop around it
 
     def new_outbox(self) -> Outbox:
         """An outbox for the calling thread."""
@@ -119,11 +120,11 @@ class Actor(Generic[_Settings]):
         self._poller.register(socket, zmq.POLLIN)
 
     def beat(self) -> None:
-        """Say that work goes on, where `open` takes longer than a turn of the loop may."""
+        """Write the heartbeat, where `open` takes longer than a turn of the loop may."""
         self.record.heartbeat_ns = now_ns()
 
     def run_with_heartbeat(self, action: Callable[[], _Found], seconds: float, what: str) -> _Found:
-        """Do something slow in `open` on a thread of its own while the heart goes on beating.
+        """Do something slow in `open` on a thread of its own while heartbeats continue.
 
         ActorError when it takes more than `seconds`; what it raises is raised.
         """
@@ -199,7 +200,7 @@ class Actor(Generic[_Settings]):
         record = self.record
         record.malformed = self._malformed_before + self.inbox.malformed + self.invalid_messages
         record.unsent = self._unsent_before + self.outbox.unsent
-        if self.goes_on():
+        if self.healthy():
             self.beat()
 
     def _dispatch(self, message: Message) -> None:

@@ -1,9 +1,9 @@
-"""The control socket: how `actorctl` talks to a supervisor.
+"""The control socket: requests of `actorctl` to a supervisor, and their answers.
 
 A request is one msgpack map `{"do": COMMAND, ...}`, its answer `{"ok": true, ...}` or `{"ok":
 false, "error": SENTENCE}`. Commands:
 
-    status                          -> {"status": {...}} as in the contract
+    status                          -> {"status": {...}}
     stop                            -> when the stop has begun
     restart, actors=[...], kill=..  -> when all of them run again, one after another
     events, after=ID                -> {"events": [...]}, after a second at most
@@ -70,7 +70,7 @@ class ControlServer:
         return requests
 
     def send(self, to: bytes, answer: dict[str, Any]) -> None:
-        # Whoever asked may be gone; a ROUTER drops the answer then.
+        # The sender may be gone; a ROUTER drops the answer then.
         self.socket.send_multipart([to, b"", msgpack.packb(answer)])
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What happened in a run, for `actorctl events`: a bounded list of facts in the past tense."""
+"""The events of a run, for `actorctl events`: a bounded list, and the requests that wait."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ _KEPT = 1000
 class Event:
     """`time` is CLOCK_REALTIME in seconds; `level` is info, warning or error.
 
-    `kind` tells programs what it is. The supervisor's: "ended" (a process exited), "hung" (it was
-    killed for not going on), "running" (it is ready, perhaps again), "failed" (given up), "stop".
-    An actor's: "note", "fatal" (why it exits), "computing" (a worker that came back has done a
-    job), "recovered" (the jobs of a dead worker were finished elsewhere), "given_up" (a tile),
-    "broken_output" (a file that could not be written to its end), "source_lost" and "source_back"
-    (a live source dropped out, and gives frames again).
+    `kind` is one word for programs. The supervisor's: "start" (the first: the version and the
+    machine), "ended" (a process exited), "hung" (it was killed for showing no heartbeat, or was
+    killed and does not exit), "running" (it is ready, perhaps again), "failed" (given up), "stop".
+    An actor's: "note", "fatal" (why it exits), and those of its role, see docs/protocol.md.
     """
 
     id: int

@@ -13,7 +13,7 @@ And everything an actor gets, descriptors included, comes with the request.
 Protocol, over one SEQPACKET socket: first `{"ready": true}` or `{"error": ...}` from the
 server; then a request a message, which is nothing but descriptors: of memory with the pickled Spec
 (a model of many classes has more settings than a socket takes at once), and those of the Spec. The
-answer is `{"pid": ...}`. The socket has no name, so nobody else can send to it.
+answer is `{"pid": ...}`. The socket has no name, so no other process can send to it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _IGNORE_SIGINT = (
 
 # One thread each: the parallelism is in the processes, and OpenBLAS would start its threads at
 # import, which a forking process must not have. ONNX Runtime from 1.29 on has one for telemetry,
-# which nobody asked for either.
+# which is not wanted either.
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -82,7 +82,7 @@ class ForkServerError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(Generic[_Settings_co]):
-    """What one actor process needs to know.
+    """What one actor process is given.
 
     `entry` is "module:function", called with this Spec; it returns the exit code. `fds` names
     the descriptors that come with it. `settings` is the role's own.
@@ -97,14 +97,14 @@ class Spec(Generic[_Settings_co]):
     settings: _Settings_co
     fds: Mapping[str, int]
     token: bytes = b""
-    """What the run's messages begin with, see `mailbox`."""
+    """The first bytes of the run's messages, see `mailbox`."""
 
 
 class ForkServer:
     """The supervisor's side."""
 
     def __init__(self, preload: Sequence[str], stderr: int) -> None:
-        """Start the process; it imports `preload` while the caller goes on. See `wait_ready`."""
+        """Start the process; it imports `preload` while the caller continues. See `wait_ready`."""
         self._preload = tuple(preload)
         self._stderr = os.dup(stderr)
         self._start()
@@ -240,7 +240,7 @@ def main() -> None:
     except Exception as error:
         channel.send(json.dumps({"error": _sentence(module, error)}).encode())
         return
-    # What lives in every child need not be looked at, and so not be copied, by its collector.
+    # What every child has must not be visited, and so copied, by its garbage collector.
     gc.collect()
     gc.freeze()
     channel.send(b'{"ready": true}')

@@ -1,9 +1,9 @@
-"""How long somebody has been silent who could have spoken.
+"""Heartbeat age, excluding time in which the thread was starved of CPU or the machine paused.
 
-A heart that stops means a hang only if its thread had a processor to beat with. Where the
-processors are all taken, or the whole machine was held up, a lively actor is silent for seconds
-too; taking it for hung kills work that goes on, and twice in a row gives up a tile that is not
-poison. So silence is counted in steps of the observer's own: a step in which the silent thread
+A missing heartbeat means a hang only if its thread had a processor to write it. Where all
+processors are taken, or the whole machine was held up, a healthy actor is silent for seconds too;
+taking it for hung kills work in progress, and twice in a row gives up an input that is not to
+blame. So the age is counted in steps of the observer's own: a step in which the silent thread
 mostly waited for a processor counts a tenth, and a pause of the observer counts as one step.
 """
 
@@ -17,24 +17,24 @@ from actors.system.linux import ThreadTimes, thread_times
 _STEP_NS = 50_000_000
 # Observers turn every 100 ms. What they slept beyond this says something about them alone.
 _LONGEST_STEP_NS = 200_000_000
-# A heart beats every 100 ms: before this there is nothing to explain.
+# A heartbeat comes every 100 ms: before this there is nothing to explain.
 _UNREMARKABLE_NS = 300_000_000
 # So a thread that spins in vain on a crowded machine is found too, ten times later.
 _WAITING_COUNTS = 10
 
 
 class HangDetector:
-    """The silence of one thread. Holds no clock; `look` is how the kernel is asked."""
+    """The heartbeat age of one thread. Holds no clock; `times_of` asks the kernel."""
 
-    def __init__(self, look: Callable[[int, int], ThreadTimes | None] = thread_times) -> None:
-        self._look = look
+    def __init__(self, times_of: Callable[[int, int], ThreadTimes | None] = thread_times) -> None:
+        self._times_of = times_of
         self._sign_ns = -1
         self._seen_ns = 0
         self._counted_ns = 0
         self._times: ThreadTimes | None = None
 
     def observe(self, now_ns: int, sign_ns: int, pid: int, tid: int) -> int:
-        """Nanoseconds of silence that count, when the last sign of life is from `sign_ns`."""
+        """The age that counts at `now_ns`, nanoseconds, of a heartbeat from `sign_ns`."""
         if sign_ns != self._sign_ns:
             self._sign_ns = sign_ns
             self._seen_ns = now_ns
@@ -53,7 +53,7 @@ class HangDetector:
 
     def _waited(self, pid: int, tid: int, passed: int) -> bool:
         """Whether the thread has waited for a processor during more than half of this step."""
-        before, times = self._times, self._look(pid, tid)
+        before, times = self._times, self._times_of(pid, tid)
         self._times = times
         if before is None or times is None:
             return False

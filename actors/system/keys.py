@@ -1,11 +1,10 @@
-"""Keys for a results socket that other machines may reach: CURVE, ZeroMQ's encryption.
+"""Makes and loads the CURVE keys of a socket that other machines may reach.
 
-Both sides must know each other: a subscriber needs the server's public key, the server the public
-key of each subscriber that it lets in. `make` lays them out so that one folder stays and one is
-handed over:
+Each side has the other's public key: a subscriber the server's, the server that of each subscriber
+that it lets in. `make` lays them out so that one folder stays and one is handed over:
 
     FOLDER/server/server.key_secret     the publisher's own
-    FOLDER/server/clients/NAME.key      who is let in
+    FOLDER/server/clients/NAME.key      each subscriber that is let in
     FOLDER/NAME/client.key_secret       for the subscriber, with
     FOLDER/NAME/server.key              the publisher's public key
 """
@@ -44,15 +43,6 @@ def make(folder: Path, client: str) -> Path:
     for secret in (server / SERVER, mine / _CLIENT):
         secret.chmod(0o600)
     return mine
-
-
-def problem(folder: Path) -> str | None:
-    """Why a folder is no server's key folder, or None."""
-    if not (folder / SERVER).is_file():
-        return f"there is no {SERVER} in it"
-    if not any((folder / CLIENTS).glob("*.key")):
-        return f"there is no client's key in its folder {CLIENTS}"
-    return None
 
 
 def serve(

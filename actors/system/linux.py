@@ -59,7 +59,7 @@ def cpu_ns(pid: int) -> int:
 
 
 class ThreadTimes(NamedTuple):
-    """What the kernel's scheduler tells of a thread, in nanoseconds since it began."""
+    """What the kernel's scheduler counts of a thread, in nanoseconds since it began."""
 
     ran_ns: int
     waited_ns: int
@@ -105,7 +105,7 @@ def machine_idle() -> tuple[int, int]:
 
 
 def available_bytes() -> int | None:
-    """Memory that can be had without swapping (MemAvailable), or None where it is not told."""
+    """Memory that can be had without swapping (MemAvailable), or None where that is unknown."""
     try:
         with Path("/proc/meminfo").open("rb") as file:
             for line in file:

@@ -1,4 +1,4 @@
-"""The one logging setup: a line an event on stderr, with the actor's name.
+"""Sets up logging: one line an event on stderr, with the actor's name.
 
 Actors write to the stderr that the supervisor gave them, a pipe; the supervisor prints what comes
 out of it, above its live table on a terminal and as it is elsewhere.
@@ -21,7 +21,7 @@ class _Line(logging.Formatter):
 def setup() -> None:
     """Send the root logger's records to stderr, one line each. Once a process.
 
-    TRITILE_LOG=debug in the environment shows more, tracebacks of our own faults included.
+    TRITILE_LOG=debug in the environment shows more, tracebacks of faults included.
     """
     level = logging.DEBUG if os.environ.get("TRITILE_LOG") == "debug" else logging.INFO
     handler = logging.StreamHandler(sys.stderr)
@@ -29,6 +29,6 @@ def setup() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Libraries may speak when something is wrong, not when they work.
+    # Libraries log when something is wrong, not when they work.
     for noisy in ("asyncio", "PIL", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,13 +1,13 @@
 """Inboxes and outboxes: one PULL socket an actor, PUSH sockets to the others by name.
 
-Who is up is what the supervisor said last. A message to somebody who is down is not sent: the
-sender hears `up` later and sends again what still matters. A new incarnation gets a new socket, so
-that nothing queued for the old one stands before what is for it.
+The supervisor's last Up or Down says whether an actor is up. A message to one that is down is not
+sent: the sender gets its next Up and sends again what still matters. A new incarnation gets a new
+socket, so that nothing queued for the old one stands before what is for it.
 
-Every message begins with the run's token, random bytes that only this run's processes know: what a
-process of an earlier run or anybody else throws at an inbox is counted and ignored. Then comes the
-incarnation that it is for: what was queued for the one before, while nobody knew yet that it had
-died, reaches the next as soon as that has bound its inbox, and is ignored there.
+Every message begins with the run's token, random bytes that only this run's processes have: what
+other processes, those of an earlier run too, send to an inbox is counted and ignored. Then comes
+the incarnation that it is for: what was queued for a dead one before its Down came reaches the next
+as soon as that has bound its inbox, and is ignored there.
 
 A ZeroMQ socket belongs to one thread. An actor with several threads gives each its own Outbox; they
 share the Peers.
@@ -49,7 +49,7 @@ class Addresses(Protocol):
 
 
 class Peers:
-    """The incarnation under which each other actor is up, as this actor has heard."""
+    """The incarnation under which each other actor is up, by the Ups and Downs so far."""
 
     def __init__(self) -> None:
         self._up: dict[str, int] = {}
@@ -83,7 +83,7 @@ class Peers:
         return True
 
     def give_up(self) -> None:
-        """End all waiting, now and from now on: nobody here listens to the supervisor any more."""
+        """End all waiting, now and from now on: no Up will be read any more."""
         with self._changed:
             self._given_up = True
             self._changed.notify_all()
@@ -94,7 +94,12 @@ def _tag(incarnation: int) -> bytes:
 
 
 class Inbox:
-    """A bound PULL socket. `malformed` counts what came in and was no message."""
+    """A bound PULL socket. `malformed` counts what came in and was not a message of this run.
+
+    Not counted: what is larger than LARGEST. ZeroMQ closes its connection before the socket has it,
+    and reports that as it reports a sender that exits. Only this user's processes can connect, and
+    an Outbox sends nothing so large.
+    """
 
     def __init__(self, transport: Transport, name: str, incarnation: int = 1) -> None:
         self.malformed = 0
@@ -141,7 +146,10 @@ class Outbox:
         self.unsent = 0
 
     def send(self, name: str, message: Message) -> bool:
-        """Send to an actor; False when it is down or does not read (counted in `unsent`)."""
+        """Send to an actor; False when it is down.
+
+        Also False, and counted in `unsent`: it does not read, or the message is too large for it.
+        """
         incarnation = self._peers.incarnation(name)
         known = self._sockets.get(name)
         if known is not None and known[0] != incarnation:
@@ -157,8 +165,11 @@ class Outbox:
             socket.connect(endpoint(self._transport.rundir, name))
             self._sockets[name] = known = (incarnation, socket)
         head = self._transport.token + _tag(incarnation)
+        data = head + self._transport.codec.encode(message)
         try:
-            known[1].send(head + self._transport.codec.encode(message), zmq.NOBLOCK)
+            if len(data) > LARGEST:
+                raise zmq.Again
+            known[1].send(data, zmq.NOBLOCK)
         except zmq.Again:
             self.unsent += 1
             return False

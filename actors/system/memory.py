@@ -1,4 +1,4 @@
-"""Memory that several processes share, without a name that could be left behind.
+"""Shared memory without a name that could be left behind, and pools of slots in it.
 
 The supervisor makes it with `memfd_create` and hands the descriptors to the actors that it spawns.
 No entry in /dev/shm exists: a container's 64 MB limit does not apply, and the kernel frees
@@ -14,7 +14,7 @@ import os
 from actors.system.linux import available_bytes
 
 _PAGE = mmap.PAGESIZE
-# Left for everybody else when the frame memory is taken: an over-committed memfd ends in the OOM
+# Left for other processes when the run's memory is taken: an over-committed memfd ends in the OOM
 # killer, not in an error, so it must be refused before.
 _RESERVE_BYTES = 64 << 20
 

@@ -103,7 +103,7 @@ class RunDirectory:
             entry.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Remove the folder and what is in it, then let go of the lock."""
+        """Remove the folder and what is in it, then release the lock."""
         # It is gone already when the last logout of the user removed XDG_RUNTIME_DIR.
         with suppress(FileNotFoundError):
             self._empty()
@@ -117,7 +117,7 @@ def endpoint(rundir: Path | str, name: str) -> str:
 
 
 def live_runs(socket_name: str) -> list[str]:
-    """Names of the runs whose socket `socket_name` somebody listens on."""
+    """Names of the runs whose socket `socket_name` is listened on."""
     try:
         folders = sorted(path for path in base().iterdir() if path.is_dir())
     except OSError:
@@ -126,7 +126,7 @@ def live_runs(socket_name: str) -> list[str]:
 
 
 def listens(path: Path) -> bool:
-    """Whether somebody listens on this socket file."""
+    """Whether a process listens on this socket file."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(1.0)
     try:

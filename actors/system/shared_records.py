@@ -1,6 +1,6 @@
 """Shared records: runs of named 64-bit words in shared memory, and the record of one actor.
 
-A message tells an actor to look; the truth stands in the records, so that a message lost with a
+A message is a hint to read the records, which have the truth, so that a message lost with a
 killed process loses nothing. An aligned word is written with one store, so a reader never sees half
 a number. Where the order of two writes matters, the code that writes says so.
 """
@@ -54,16 +54,16 @@ class ActorRecord(Record):
     slow_step_until_ns = Word()
     """Until when the loop may stand still (CLOCK_MONOTONIC), because one step takes long; or 0."""
     done = Word()
-    """Frames, or jobs (workers), finished over all incarnations."""
+    """Pieces of work finished over all incarnations."""
     queued = Word()
     leased = Word()
-    """Slots that it has given away and not back: a capture's frames, the tiler's tiles."""
+    """Memory slots that it has given away and not got back."""
     busy_ns = Word()
-    """Time computing (worker: its core), over all incarnations."""
+    """Time computing, over all incarnations."""
     malformed = Word()
-    """Messages in its inbox that were no messages."""
+    """What came into its sockets and was not a message of the run."""
     unsent = Word()
-    """Messages that could not be sent because the receiver's queue was full."""
+    """Messages that could not be sent: the receiver's queue was full, or they were too large."""
     item0 = Word()
     item1 = Word()
     item2 = Word()

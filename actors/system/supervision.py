@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from actors.system import children as states
 from actors.system.actions import Action, Answer, Log, RenewForkServer, Send, Vitals
-from actors.system.child_table import HANG_NS, ChildTable
+from actors.system.child_table import HANG_NS, START_NS, ChildTable
 from actors.system.children import ActorPlan, delay_ns
 from actors.system.codec import Message
 from actors.system.messages import Drain, Note, Ready, Summary
@@ -38,6 +38,7 @@ class _ForkServerState:
 
     ready: bool = True
     renew_at_ns: int | None = None
+    renewed_ns: int = 0
     losses: int = 0
     """In a row, with nothing forked between."""
     failed_starts: int = 0
@@ -127,8 +128,12 @@ class Supervision:
         """Renew the fork server, or fork what is due."""
         server = self._fork_server
         if server.renew_at_ns is not None and now >= server.renew_at_ns:
-            server.renew_at_ns = None
+            server.renew_at_ns, server.renewed_ns = None, now
             return [RenewForkServer()]
+        starting = server.renew_at_ns is None and not server.ready
+        if starting and now - server.renewed_ns > START_NS:
+            text = f"the fork server process does not start within {START_NS // _SECOND} s"
+            return self.fork_server_lost(text, now, killed=False)
         actions: list[Action] = []
         for child in self.children.values():
             if server.ready and child.state == states.BACKOFF and now >= child.start_at_ns:
@@ -191,8 +196,8 @@ class Supervision:
     # ------------------------------------------------------------ the fork server
 
     def fork_server_ready(self) -> list[Action]:
-        """The fork server that was renewed can fork."""
-        self._fork_server.ready = True
+        """The fork server that was renewed can fork, perhaps after its time."""
+        self._fork_server.ready, self._fork_server.renew_at_ns = True, None
         return []
 
     def fork_server_lost(

@@ -166,8 +166,7 @@ class Supervisor:
             self._do(self._supervision.fork_server_ready())
 
     def _lose_fork_server(self, error: ForkServerError, child: str | None = None) -> None:
-        if self._fork_server.fileno() in self._poller:
-            self._poller.unregister(self._fork_server.fileno())
+        self._ignore_fork_server()
         lost = self._supervision.fork_server_lost(
             str(error), now_ns(), killed=error.killed, child=child
         )
@@ -240,7 +239,12 @@ class Supervisor:
         self._poller.register(process.fd, zmq.POLLIN)
         self._do(self._supervision.forked(action.name, pid))
 
+    def _ignore_fork_server(self) -> None:
+        if self._fork_server.fileno() in self._poller:
+            self._poller.unregister(self._fork_server.fileno())
+
     def _renew_fork_server(self) -> None:
+        self._ignore_fork_server()
         self._fork_server.renew()
         self._poller.register(self._fork_server.fileno(), zmq.POLLIN)
         # It may have died between forking and saying so. That actor must not live beside its next

@@ -104,7 +104,7 @@ class World:
             elif isinstance(action, Answer):
                 del self.open_requests[action.request]  # each exactly once
             elif isinstance(action, RenewForkServer):
-                assert self.fork_server == "lost"
+                assert self.fork_server != "ready"
                 self.fork_server = "starting"
             else:
                 assert isinstance(action, Log)
