@@ -1,1 +1,1 @@
-"""What computes: one module a kind of runtime, opened through `registry`."""
+"""Runs models: one module a kind of runtime, described and opened through `registry`."""

@@ -4,10 +4,10 @@ It loads the ONNX file, runs it once to have real output tensors, and keeps them
 NPU. From then on a run costs what the vendor's Python runtime costs: the input is copied in, the
 core is held for `latency_ms`, the outputs are converted to float32.
 
-The core is exclusive across contexts and processes, as the driver makes the real one: who comes
-queues, and a job begins when the one before it ends, not when some process has been woken up. So
-the core's memory holds one number, until when it is taken; a context adds its job to the end under
-a file lock (which the kernel releases when its holder is killed) and sleeps until that job's end.
+The core is exclusive across contexts and processes, as the driver makes the real one: jobs queue,
+and a job begins when the one before it ends, not when some process has been woken up. So the core's
+memory holds one number, until when it is taken; a context adds its job to the end under a file lock
+(which the kernel releases when its holder is killed) and sleeps until that job's end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from actors.runtimes.onnx import inspect_onnx
 
 
 class EmulatedCore:
-    """The queue of one core, in memory shared by everybody who uses that core."""
+    """The queue of one core, in memory that all contexts on that core share."""
 
     def __init__(self, fd: int) -> None:
         # A lock belongs to an open file; an inherited or duplicated descriptor would share it.
@@ -34,7 +34,7 @@ class EmulatedCore:
         self._taken_until = memoryview(mmap.mmap(self._fd, CORE_BYTES)).cast("q")
 
     def hold(self, nanoseconds: int) -> tuple[int, int]:
-        """Queue for the core, hold it that long, return from when to when it was held."""
+        """Queue for the core and hold it that long; from when to when (CLOCK_MONOTONIC, ns)."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         begin = max(time.monotonic_ns(), self._taken_until[0])
         end = begin + nanoseconds
@@ -45,6 +45,7 @@ class EmulatedCore:
         return begin, end
 
     def close(self) -> None:
+        """Close the memory. May be called again."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -80,9 +81,11 @@ class EmulatedRuntime:
         self.span = (0, 0)
 
     def run(self, tile: npt.NDArray[np.uint8]) -> Sequence[Tensor]:
+        """Hold the core; the outputs of the trial run, see `Runtime.run`."""
         np.copyto(self._input, tile)
         self.span = self._core.hold(self._latency_ns)
         return [output.convert() for output in self._outputs]
 
     def close(self) -> None:
+        """Close the core's memory. May be called again."""
         self._core.close()

@@ -28,6 +28,7 @@ class InstantRuntime:
         self.span = (0, 0)
 
     def run(self, tile: npt.NDArray[np.uint8]) -> Sequence[Tensor]:
+        """The tensor (1, 6, 8) that follows from the pixels, see `Runtime.run`."""
         begin = time.monotonic_ns()
         width, height = self._size
         columns = np.arange(CANDIDATES) * width // CANDIDATES + width // (2 * CANDIDATES)
@@ -47,11 +48,11 @@ class InstantRuntime:
         return [self._output]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to close."""
 
 
 def inspect_instant(_path: str, size: tuple[int, int]) -> ModelFile:
-    """What a model of this input (width, height) would say about itself; there is no file.
+    """The description of a model with this input size (width, height); there is no file.
 
     Its head is stated, for it cannot be recognised: a real one has thousands of candidates.
     """

@@ -1,4 +1,4 @@
-"""What a Rockchip board says of its NPU: load, clock and temperature, where it offers them.
+"""Load, clock and temperature of a Rockchip board's NPU, where the kernel offers them.
 
 The vendor documents none of these files; their forms are those that users of boards have shown. The
 load is in debugfs, which only root may read. What cannot be read is None.
@@ -22,7 +22,7 @@ _ZONES = "sys/class/thermal/thermal_zone*"
 
 @dataclass(frozen=True)
 class Npu:
-    """One look at it."""
+    """Its state at one time."""
 
     load: tuple[float, ...] | None
     """Share of its time that each core computed over the last second, by the driver."""
@@ -32,7 +32,7 @@ class Npu:
     celsius: float | None
 
     def __str__(self) -> str:
-        """All that is known of it in some words; empty where nothing is."""
+        """All that is known, in words; empty where nothing is."""
         parts = []
         if self.load is not None:
             parts.append("load by the driver " + " ".join(f"{share:.0%}" for share in self.load))
@@ -44,7 +44,7 @@ class Npu:
         return ", ".join(parts)
 
     def slowed(self) -> str | None:
-        """Why it computes slower than it could, in some words; None where it does not."""
+        """Why it computes slower than it could, in words; None where it does not."""
         if self.mhz is None or self.highest_mhz is None or self.mhz >= self.highest_mhz:
             return None
         heat = "" if self.celsius is None else f" at {self.celsius:.0f} °C"

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, where there is no NPU."""
+"""ONNX Runtime on the CPU: for machines without an NPU."""
 
 from __future__ import annotations
 
@@ -88,19 +88,20 @@ class _Input:
 
 
 class OnnxRuntime:
-    """One session. Its `span` is the whole call: nothing tells when a CPU really computes."""
+    """One session. Its `span` is the whole call: when a CPU really computes is not known."""
 
     def __init__(self, spec: RuntimeSpec) -> None:
         self._session = _session(spec.path, spec.threads)
         self._input = _Input(self._session)
         self.size: tuple[int, int] = self._input.size
-        """Width and height of the input, as the file says."""
+        """(width, height) of the input, from the file."""
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._mean = np.asarray(spec.mean, np.float32)
         self._scale = (1.0 / np.asarray(spec.std, np.float64)).astype(np.float32)
         self.span = (0, 0)
 
     def run(self, tile: npt.NDArray[np.uint8]) -> Sequence[Tensor]:
+        """One inference, see `Runtime.run`."""
         begin = time.monotonic_ns()
         pixels = self._input.fill(tile, self._mean, self._scale)
         try:
@@ -111,11 +112,12 @@ class OnnxRuntime:
         return [output.astype(np.float32, copy=False) for output in outputs]
 
     def close(self) -> None:
+        """Close the session. May be called again."""
         self._session = None
 
 
 def inspect_onnx(path: str) -> ModelFile:
-    """What a file says about itself, and what it answers to a gray image with some noise."""
+    """A file's description of itself, and its outputs for a gray image with some noise."""
     unit = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
     runtime = OnnxRuntime(RuntimeSpec("onnx", path, (0, 0), *unit, 0, None, None))
     samples = tuple(runtime.run(_trial_image(runtime.size)))

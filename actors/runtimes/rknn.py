@@ -1,9 +1,9 @@
 """The NPU of a Rockchip board, through the vendor's rknn-toolkit-lite2.
 
-A RknnRuntime is one context of the vendor's, on one core, in the thread that made it: two or three
-of them share a core, so that it computes for one while another converts. The tile's pixels go in as
-they lie in their slot (uint8, NHWC), the outputs come back as float32 in memory that the next run
-overwrites.
+A RknnRuntime is one context of the vendor's library, on one core, in the thread that made it: two
+or three of them share a core, so that it computes for one while another converts. The tile's pixels
+go in as they are in their slot (uint8, NHWC), the outputs come back as float32 in memory that the
+next run overwrites.
 
 The vendor's package reports failures in three ways: None, -1 or an exception, after writing the
 reason on the terminal. Here each becomes a ComputeError with that reason and what to do about it.
@@ -35,7 +35,7 @@ _COMPATIBLE = Path("/proc/device-tree/compatible")
 _PACKAGE = "rknn-toolkit-lite2"
 
 _loading = threading.Lock()
-_told: set[str] = set()
+_logged_versions: set[str] = set()
 
 
 class RknnRuntime:
@@ -52,25 +52,25 @@ class RknnRuntime:
                 f"{self._chip}; convert it for {self._chip}"
             )
         mask = core_mask(self._chip, spec.core)
-        self._words = VendorLog()
+        self._log = VendorLog()
         self._lite: Any = None
         self._options: dict[str, Any] = {}
         # One at a time: what is written on the terminal meanwhile belongs to this context.
         with _loading:
             package = _package()
             try:
-                with self._words:
+                with self._log:
                     self._open(package, spec.path, mask)
             except _RefusedError as refused:
                 self.close()
-                raise self._words.failure(str(refused), refused.cause) from None
-        self._tell_versions()
+                raise self._log.failure(str(refused), refused.cause) from None
+        self._log_versions()
         width, height = self._file.size
         self._probe(np.zeros((height, width, 3), np.uint8), spec.core)
 
     def _open(self, package: Any, path: str, mask: int | None) -> None:
         self._lite = package.RKNNLite()
-        self._words.attach()
+        self._log.attach()
         # From 2.5 on. Fresh arrays cost page faults: 11.8 ms a call, reused 10.9 (emulated).
         # The package leaves 36 objects in cycles behind each call; Python's collector frees them
         # every 20 calls or so, without growth (2.5.0), and needs no help.
@@ -88,17 +88,17 @@ class RknnRuntime:
                 raise _RefusedError(what, error) from None
             if code != 0:
                 raise _RefusedError(what, None)
-        # A copy of the whole file, which nobody reads any more.
+        # A copy of the whole file, which is not read any more.
         self._lite.rknn_data = None
         inner = self._lite.rknn_runtime
         inner.run = partial(self._watch, inner.run)
 
-    def _tell_versions(self) -> None:
-        """Log what runs here, once a process and model."""
-        versions = [f"{_PACKAGE} {metadata.version(_PACKAGE)}", *self._words.versions]
+    def _log_versions(self) -> None:
+        """Log the versions in use, once a process and model."""
+        versions = [f"{_PACKAGE} {metadata.version(_PACKAGE)}", *self._log.versions]
         line = f"{self._chip}: {', '.join(versions)}; model made by toolkit {self._file.toolkit}"
-        if line not in _told:
-            _told.add(line)
+        if line not in _logged_versions:
+            _logged_versions.add(line)
             logging.getLogger().info(line)
 
     def _probe(self, image: npt.NDArray[np.uint8], core: int) -> None:
@@ -117,23 +117,24 @@ class RknnRuntime:
             )
 
     def run(self, tile: npt.NDArray[np.uint8]) -> Sequence[Tensor]:
-        self._words.forget()
+        """One inference, see `Runtime.run`."""
+        self._log.clear()
         try:
             outputs = self._lite.inference(inputs=[tile[np.newaxis]], **self._options)
         except Exception as error:
-            raise self._words.failure("the NPU failed", error) from None
+            raise self._log.failure("the NPU failed", error) from None
         if self._code != 0:
-            raise self._words.failure(f"the NPU failed: rknn_run returned {self._code}")
+            raise self._log.failure(f"the NPU failed: rknn_run returned {self._code}")
         if outputs is None:
-            raise self._words.failure("the NPU failed")
+            raise self._log.failure("the NPU failed")
         found: list[Tensor] = outputs
         return found
 
     def _watch(self, run: Callable[..., Any], *arguments: Any) -> Any:
         """The package's own call of rknn_run, with its time and its code noted.
 
-        The package does not look at the code: when a run fails, it returns what the outputs'
-        memory still holds, the detections of another tile.
+        The package ignores the code: when a run fails, it returns what the outputs' memory still
+        holds, the detections of another tile.
         """
         begin = time.monotonic_ns()
         answer = run(*arguments)
@@ -142,8 +143,9 @@ class RknnRuntime:
         return answer
 
     def close(self) -> None:
+        """Release the context. May be called again."""
         lite, self._lite = self._lite, None
-        self._words.detach()
+        self._log.detach()
         if lite is not None:
             lite.release()
 

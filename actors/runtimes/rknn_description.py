@@ -1,8 +1,8 @@
 """The description beside a .rknn file, NAME.rknn.json: what the file itself does not carry.
 
 `tritile convert` writes it, and a topology that names the .rknn needs no labels, head or
-color then. It names the very bytes that it is about, so one that was left behind by another model
-is told instead of believed.
+color then. It holds the SHA-256 of the file that it describes, so one that belongs to another file
+is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class RknnDescription:
-    """All that a reader may want to know. `mean` and `std` are inside the .rknn already."""
+    """How a .rknn was made. `mean` and `std` are inside the file already."""
 
     head: str
     logits: bool
@@ -52,16 +52,16 @@ class RknnDescription:
     @property
     def config(self) -> dict[str, Any]:
         """The arguments of the toolkit's `config`."""
-        told: dict[str, Any] = {
+        config: dict[str, Any] = {
             "mean_values": [list(self.mean)],
             "std_values": [list(self.std)],
             "target_platform": self.chip,
         }
         if self.algorithm is not None:
-            told["quantized_dtype"] = self.dtype
-            told["quantized_algorithm"] = self.algorithm
-            told["quantized_method"] = self.method
-        return told
+            config["quantized_dtype"] = self.dtype
+            config["quantized_algorithm"] = self.algorithm
+            config["quantized_method"] = self.method
+        return config
 
 
 def path_of(rknn: Path) -> Path:
@@ -75,6 +75,7 @@ def kept_build_of(rknn: Path) -> Path:
 
 
 def sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

@@ -1,10 +1,10 @@
-"""A .rknn file's own words about itself: inputs, outputs, chip, without the vendor's software.
+"""Reads what a .rknn file states: inputs, outputs, chip; without the vendor's software.
 
 The file is 64 bytes of header ("RKNN", at 8 the format's version and at 16 the size of what
 follows, both u64), the network, the length of a JSON text (u64), and that text, which names the
-tensors in order and the chip. Inside the network, a Python literal holds what the converter was
-told and measured: mean and std, whether channels are swapped, the range of each quantised tensor.
-Found by looking at files (toolkit 2.0.0 to 2.5.0); the vendor documents neither.
+tensors in order and the chip. Inside the network, a Python literal holds the converter's settings
+and measurements: mean and std, whether channels are swapped, the range of each quantised tensor.
+Found in files of toolkit 2.0.0 to 2.5.0; the vendor documents neither.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _AGAIN = "convert or copy the model again"
 
 @dataclass(frozen=True)
 class RknnFile:
-    """What a file says. Shapes are NCHW; `ranges` are (least, greatest) of quantised outputs."""
+    """What a file states. Shapes are NCHW; `ranges` are (least, greatest) of quantised outputs."""
 
     inputs: Mapping[str, tuple[int, ...]]
     outputs: Mapping[str, tuple[int, ...]]
@@ -84,11 +84,11 @@ def read(path: str) -> RknnFile:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m,
         ):
             described = _description(m)
-            told = _told_to_converter(m)
+            converter = _converter_settings(m)
     except (OSError, ValueError) as error:
         raise ComputeError(f"it cannot be read ({error}); correct the path") from None
     try:
-        return _parse(described, told)
+        return _parse(described, converter)
     except (KeyError, IndexError, TypeError, ValueError):
         raise ComputeError(
             "its description is not understood (it was made by an unknown toolkit version); "
@@ -99,7 +99,7 @@ def read(path: str) -> RknnFile:
 def _description(file: mmap.mmap) -> Any:
     if file[:4] != b"RKNN":
         encrypted = file[:4] in (b"RKCE", b"CRYP")
-        problem = "it is encrypted" if encrypted else "it is no .rknn file"
+        problem = "it is encrypted" if encrypted else "it is not a .rknn file"
         raise ComputeError(f"{problem}; convert the model again, as a plain .rknn")
     start = _HEADER + int.from_bytes(file[16:24], "little") + 8
     end = start + int.from_bytes(file[start - 8 : start], "little")
@@ -112,7 +112,7 @@ def _description(file: mmap.mmap) -> Any:
         raise ComputeError(f"the file is damaged; {_AGAIN}") from None
 
 
-def _told_to_converter(file: mmap.mmap) -> dict[str, Any]:
+def _converter_settings(file: mmap.mmap) -> dict[str, Any]:
     """The literal inside the network; empty where it is absent or not understood."""
     start = file.find(_LITERAL)
     length = int.from_bytes(file[start - 4 : start], "little") if start >= 4 else 0
@@ -125,7 +125,7 @@ def _told_to_converter(file: mmap.mmap) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _parse(described: Any, told: dict[str, Any]) -> RknnFile:
+def _parse(described: Any, converter: dict[str, Any]) -> RknnFile:
     shapes = {
         tensor["tensor_id"]: (str(tensor["url"]), tuple(int(side) for side in tensor["size"]))
         for tensor in described["norm_tensor"]
@@ -139,10 +139,10 @@ def _parse(described: Any, told: dict[str, Any]) -> RknnFile:
     if not outputs:
         raise KeyError("outputs")
     chips = described["target_platform"]
-    attributes = told.get("attrs", {})
+    attributes = converter.get("attrs", {})
     ranges = {}
     for name in outputs:
-        entry = told.get("quant_tab", {}).get(name, {})
+        entry = converter.get("quant_tab", {}).get(name, {})
         if entry.get("min") and entry.get("max"):
             ranges[name] = (float(min(entry["min"])), float(max(entry["max"])))
     return RknnFile(
@@ -158,25 +158,24 @@ def _parse(described: Any, told: dict[str, Any]) -> RknnFile:
 def inspect_rknn(path: str) -> ModelFile:
     """A file as the other runtimes describe theirs.
 
-    It is not run. What a trial run is for, telling logits from probabilities, the quantised
-    ranges tell where boxes and scores are tensors of their own: the samples then hold nothing but
-    each tensor's least and greatest value. What the converter wrote beside the file goes before
-    both.
+    It is not run. Whether scores are logits, for which others make a trial run, follows from the
+    quantised ranges where boxes and scores are separate tensors: the samples then hold only each
+    tensor's least and greatest value. The description beside the file has precedence over both.
     """
     file = read(path)
     size = file.size
-    told = rknn_description.read(Path(path))
+    described = rknn_description.read(Path(path))
     color: Literal["rgb", "bgr"] | None = "rgb" if file.swaps_channels else None
     return ModelFile(
         size=size,
         shapes=tuple(file.outputs.values()),
-        labels=told.labels if told else (),
+        labels=described.labels if described else (),
         samples=_samples(file),
-        color=told.color if told else color,
+        color=described.color if described else color,
         chip=file.chips[0] if file.chips else None,
         cores=CHIP_CORES.get(file.chips[0]) if file.chips else None,
-        head=told.head if told else None,
-        logits=told.logits if told else None,
+        head=described.head if described else None,
+        logits=described.logits if described else None,
     )
 
 

@@ -1,8 +1,8 @@
-"""The vendor's simulator on a PC: the very int8 numerics of a .rknn, tile by tile.
+"""The vendor's simulator on a PC: exactly the int8 numerics of a .rknn, tile by tile.
 
-The simulator runs nothing but what was just built, never a .rknn file. So `tritile convert
+The simulator runs only what was just built, never a .rknn file. So `tritile convert
 --simulator` keeps, beside NAME.rknn, the quantised model that the file was made from, and a context
-here builds that again (1 to 3 s) in a toolkit process of its own, which ends with the worker. Its
+here builds that again (1 to 3 s) in its own toolkit process, which ends with the worker. Its
 numbers are the board's; its speed is not (YOLOv8n at 640: some 0.3 s a tile).
 """
 
@@ -38,15 +38,17 @@ class SimulatorRuntime:
             raise
 
     def run(self, tile: npt.NDArray[np.uint8]) -> Sequence[Tensor]:
+        """One simulated inference, see `Runtime.run`."""
         outputs, self.span = self._toolkit.run(tile)
         return outputs
 
     def close(self) -> None:
+        """End the toolkit's process. May be called again."""
         self._toolkit.close()
 
 
 def inspect_simulator(path: str) -> ModelFile:
-    """The .rknn's own words; ComputeError too where it could not be simulated here."""
+    """The .rknn's description; ComputeError also where it cannot be simulated on this machine."""
     file = inspect_rknn(path)
     _described(Path(path))
     interpreter()
@@ -54,7 +56,7 @@ def inspect_simulator(path: str) -> ModelFile:
 
 
 def _log() -> Path:
-    """The toolkit's noise, of the last starts. ComputeError where it cannot be written."""
+    """The file for what the toolkit prints. ComputeError where it cannot be written."""
     path = environment().with_name("simulator.log")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

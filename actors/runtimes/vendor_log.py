@@ -1,8 +1,8 @@
-"""What the vendor's software says on the terminal, and what to do about it.
+"""Captures what the vendor's library logs, and finds the error and its remedy in it.
 
 Its Python half logs through `logging`, its C half writes to stdout and stderr. While a context is
-made, both are taken from there (`Words` as a context manager); while it works, the Python half of
-its thread only: the C half's lines then go to our own stderr as they come.
+made, both are captured (`VendorLog` as a context manager); while it runs, the Python half of its
+thread only: the C half's lines then go to the actor's stderr as they come.
 """
 
 from __future__ import annotations
@@ -63,11 +63,14 @@ _REMEDIES = (
     (r"truncated|MODEL_INVALID", "copy or convert the model again"),
     (r"core.mask|core mode", "use another core for this worker, or update librknnrt.so"),
 )
-_UNKNOWN = "TRITILE_LOG=debug in the environment shows all that the vendor's library says"
+_UNKNOWN = "TRITILE_LOG=debug in the environment shows all that the vendor's library logs"
 
 
 class VendorLog(logging.Handler):
-    """The vendor's lines about one context, for the thread that made this."""
+    """The vendor's lines about one context, of the thread that made this object.
+
+    `versions` are those of the library and the driver, as far as it has named them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,29 +79,31 @@ class VendorLog(logging.Handler):
         self.versions: list[str] = []
 
     def attach(self) -> None:
-        """Listen to the package's log in place of the terminal. After each RKNNLite(), which
-        sets up its log anew."""
+        """Take the package's log in place of the terminal. To be called after each RKNNLite(),
+        which sets its log up again."""
         logger = logging.getLogger(_LOGGER)
         logger.handlers[:] = [h for h in logger.handlers if isinstance(h, VendorLog)]
         logger.addHandler(self)
 
     def detach(self) -> None:
+        """Take no more of the package's log."""
         logging.getLogger(_LOGGER).removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """A record of the package's log, called by `logging`."""
         if record.thread == self._thread:
             text = record.getMessage()
-            self._take(f"{record.levelname[0]} {text}" if text.strip() else "")
+            self._sort(f"{record.levelname[0]} {text}" if text.strip() else "")
 
-    def forget(self) -> None:
-        """Begin anew: what was said before belongs to something that went well."""
+    def clear(self) -> None:
+        """Drop the lines so far: they belong to a call that succeeded."""
         self._lines.clear()
 
     # ------------------------------------------------------------ stdout and stderr
 
     def __enter__(self) -> VendorLog:
         sys.stdout.flush()
-        self._memory = os.memfd_create("tritile-words", os.MFD_CLOEXEC)
+        self._memory = os.memfd_create("tritile-vendor-log", os.MFD_CLOEXEC)
         self._saved = (os.dup(1), os.dup(2))
         for fd in (1, 2):
             os.dup2(self._memory, fd)
@@ -116,26 +121,26 @@ class VendorLog(logging.Handler):
             os.close(saved)
         written = os.pread(self._memory, _MOST_BYTES, 0).decode(errors="replace")
         os.close(self._memory)
-        self._take(written)
+        self._sort(written)
 
-    def _take(self, text: str) -> None:
-        """Keep errors and versions, pass the rest on to our log (where it is seldom shown)."""
+    def _sort(self, text: str) -> None:
+        """Keep errors and versions, pass the rest on to the actor's log at level debug."""
         traceback = False
         for line in text.splitlines():
             match = _LINE.match(line)
             content = match["text"] if match else line
             if match:
-                # Lines without a level that follow one of the Python half's errors belong to it.
+                # Lines without a level that follow an error of the Python half belong to it.
                 traceback = match["level"] == "E" and not match["c"]
             if (traceback or (match and match["level"] == "E")) and not _FRAME.match(content):
                 content = content.removeprefix("Exception: ").removeprefix("E ")
-                # What the C half says comes nearer to the cause than the code made of it.
+                # A line of the C half is nearer to the cause than the code made of it.
                 if match and match["c"]:
                     self._lines.appendleft(content)
                 else:
                     self._lines.append(content)
             elif not match and not traceback and line.strip():
-                # Somebody else's, written while this listened.
+                # Written by other code in the meantime.
                 sys.stderr.write(f"{line}\n")
             else:
                 logging.getLogger().debug("%s", line)
@@ -144,13 +149,14 @@ class VendorLog(logging.Handler):
                     self.versions.append(f"{name} {found[1]}")
 
     def failure(self, what: str, error: Exception | None = None) -> ComputeError:
-        """The sentence for a call that failed with None, -1 or an exception."""
+        """The error of a call that failed with None, -1 or an exception: `what` failed, the first
+        line logged since the last `clear`, and the remedy."""
         lines = list(self._lines)
         if error is not None:
             lines.append(f"{type(error).__name__}: {error}".splitlines()[0])
-        self.forget()
-        said = f"{what}: {lines[0].rstrip(' .!')}" if lines else what
-        return ComputeError(f"{said}; {_remedy(' '.join([what, *lines]))}")
+        self.clear()
+        failed = f"{what}: {lines[0].rstrip(' .!')}" if lines else what
+        return ComputeError(f"{failed}; {_remedy(' '.join([what, *lines]))}")
 
 
 def _remedy(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Where pixels come from: video files, images, cameras, network streams and a drawn scene."""
+"""Sources of frames: video files, images, cameras, network streams and the drawn scene."""

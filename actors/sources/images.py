@@ -50,6 +50,7 @@ class ImageSource:
         self._readable = True  # whether this round has had an image, so that looping makes sense
 
     def read(self, slot: NDArray[np.uint8]) -> tuple[int, int] | None:
+        """The next frame into `slot`, see `Source.read`."""
         image = self._decode_ahead()
         if image is None:
             return None
@@ -59,10 +60,12 @@ class ImageSource:
         return copy_to_slot(image, slot, str(path))
 
     def position(self) -> int:
+        """Index of the next frame, see `Source.position`."""
         self._decode_ahead()
         return self._at
 
     def close(self) -> None:
+        """Closes the source. May be called again."""
         self._paths, self._ahead, self._loop = [], None, False
 
     def _decode_ahead(self) -> NDArray[np.uint8] | None:

@@ -88,6 +88,7 @@ class FileReader:
         self.ended = False
 
     def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
+        """The next frame, see `Reader.read`."""
         source_frame = self._source.position()
         size = self._source.read(slot)
         self.ended = size is None
@@ -96,9 +97,11 @@ class FileReader:
         return CapturedFrame(size, time.monotonic_ns(), time.time_ns(), source_frame)
 
     def counts(self) -> SourceCounts:
+        """All counts since it was opened."""
         return SourceCounts(self._source.unreadable)
 
     def state(self) -> SourceState:
+        """How the source is now."""
         return SourceState()
 
     def set_room(self, free: bool) -> None:
@@ -108,9 +111,11 @@ class FileReader:
         """A file wakes nothing."""
 
     def unreadable_text(self) -> str:
+        """What could not be decoded last, in one sentence."""
         return f"{self._source.last_error} (passed over and counted)"
 
     def close(self) -> None:
+        """Close the source. May be called again."""
         self._source.close()
 
 
@@ -124,9 +129,11 @@ class LiveReader:
 
     @property
     def ended(self) -> bool:
+        """Whether there will be no more frames."""
         return self._source.ended
 
     def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
+        """The next frame, see `Reader.read`."""
         self._source.start()
         taken = self._source.take(slot)
         if taken is None:
@@ -136,6 +143,7 @@ class LiveReader:
         )
 
     def counts(self) -> SourceCounts:
+        """All counts since it was opened."""
         source = self._source
         return SourceCounts(
             unreadable=source.unreadable,
@@ -145,18 +153,23 @@ class LiveReader:
         )
 
     def state(self) -> SourceState:
+        """How the source is now."""
         source = self._source
         return SourceState(source.name, source.connected, source.trouble, source.remarks)
 
     def set_room(self, free: bool) -> None:
+        """See `LiveSource.set_room`."""
         self._source.set_room(free)
 
     def woken(self) -> None:
+        """Clear what woke the caller."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
 
     def unreadable_text(self) -> str:
+        """What could not be decoded last, in one sentence."""
         return f"{self._source.name}: a frame cannot be decoded; further ones are only counted"
 
     def close(self) -> None:
+        """Close the source. May be called again."""
         self._source.close()

@@ -34,6 +34,7 @@ class SyntheticSource:
         self._at = start
 
     def read(self, slot: NDArray[np.uint8]) -> tuple[int, int] | None:
+        """The next frame into `slot`, see `Source.read`."""
         if self._scene is None:
             return None
         info, at = self.info, self._at
@@ -47,9 +48,11 @@ class SyntheticSource:
         return info.width, info.height
 
     def position(self) -> int:
+        """Index of the next frame, see `Source.position`."""
         return self._at
 
     def close(self) -> None:
+        """Closes the source. May be called again."""
         self._scene = None
 
 

@@ -91,6 +91,7 @@ class VideoSource:
             self._continue_at(start)
 
     def read(self, slot: NDArray[np.uint8]) -> tuple[int, int] | None:
+        """The next frame into `slot`, see `Source.read`."""
         info = self.info
         while self._ahead():
             self._pending = False
@@ -106,9 +107,11 @@ class VideoSource:
         return None
 
     def position(self) -> int:
+        """Index of the next frame, see `Source.position`."""
         return self._at if self._ahead() else self._at + 1
 
     def close(self) -> None:
+        """Closes the source. May be called again."""
         self._capture.release()
         self._packets.close()
         self._loop, self._ended, self._pending = False, True, False
@@ -287,6 +290,7 @@ class _Packets:
         return len(self._times), len(self._times) if second is None else second
 
     def close(self) -> None:
+        """Closes the source. May be called again."""
         if self._capture is not None:
             self._capture.release()
         self._complete = True

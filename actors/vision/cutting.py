@@ -1,9 +1,9 @@
-"""Pixels of a tile: from the frame into the model's input, in the model's channel order.
+"""Copies a tile's pixels from the frame into the model's input, in the model's channel order.
 
 A native tile is one pass, straight from the frame into its place. A resized one takes two: the
-resize writes the small picture into scratch memory, then the channels are turned into place. The
-output is usually a slot of shared memory that held another tile before, so the padding is filled
-anew each time, and only the padding.
+resize writes the small picture into scratch memory, then the channels are copied in their order.
+The output is usually a slot of shared memory that held another tile before, so the padding, and
+only the padding, is filled each time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Cutter:
 
         # OpenCV takes a read-only source as it is, and writes into `place` itself, a view with a
         # longer row stride, since that has the wanted size and type already. Where it had not, it
-        # would return new memory without a word: the checks above exclude it.
+        # would return new memory silently: the checks above exclude it.
         if tile.native:
             _turn(source, place, color)
         elif color == "bgr":

@@ -1,11 +1,11 @@
-"""Where the tiles of a frame lie, and how boxes travel between a frame and a tile.
+"""Plans the tiles of a frame, and converts boxes between frame and model coordinates.
 
 Geometry only: whole numbers in, whole numbers out, no pixel is touched and OpenCV is not imported,
-so that the supervisor can plan with it. A `View` says what a stage looks at; `plan` turns it into
-`Tile`s for one frame size and one model size; `plan_crops` does so for the boxes of another stage.
-`to_frame` and `to_model` move boxes. Coordinates are continuous: pixel i covers i to i + 1, a frame
-reaches from 0 to its width, and a resize maps edges to edges. The scale is therefore exactly
-fitted / original in each axis (cv2.resize samples in the same way), and no half pixel appears.
+so that the supervisor can plan with it. A `View` is what a stage sees of a frame; `plan` turns it
+into `Tile`s for one frame size and one model size; `plan_crops` does so for the boxes of another
+stage. `to_frame` and `to_model` convert boxes. Coordinates are continuous: pixel i covers i to
+i + 1, a frame reaches from 0 to its width, and a resize maps edges to edges. The scale is therefore
+exactly fitted / original in each axis (cv2.resize samples in the same way), without a half pixel.
 
 A Size is (width, height). Boxes are (n, 4) as x1, y1, x2, y2 in pixels.
 """
@@ -25,7 +25,7 @@ Boxes = npt.NDArray[np.float32]
 
 # A crop around a box that does not fit at native scale is this much larger than the box.
 CROP_MARGIN = 1.2
-# Takes the dust of binary fractions off a product such as 0.07 * 100 before it is rounded up.
+# Removes the rounding error of a product such as 0.07 * 100 before it is rounded up.
 EPSILON = 1e-9
 
 
@@ -80,7 +80,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a stage looks at.
+    """What a stage sees of a frame.
 
     kind     "frame": the whole frame, letterboxed. "tiles": native tiles of the model's size, or a
              resized grid. "crops": around the boxes of another stage (`plan_crops`).

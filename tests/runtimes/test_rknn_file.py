@@ -107,7 +107,10 @@ _TAIL = _WHOLE.rindex(b'{"graph"')
 
 DAMAGED = {
     "empty": (b"", "it cannot be read (cannot mmap an empty file); correct the path"),
-    "onnx": (b"\x08\x07" + bytes(100), "it is no .rknn file; convert the model again, as a plain"),
+    "onnx": (
+        b"\x08\x07" + bytes(100),
+        "it is not a .rknn file; convert the model again, as a plain",
+    ),
     "encrypted": (
         b"RKCE" + bytes(100),
         "it is encrypted; convert the model again, as a plain .rknn",

@@ -111,7 +111,7 @@ LAYOUTS = (
     "yolox: (1, 8400, 5 + classes), or on each grid 5 + classes channels"
 )
 KNOWN = (
-    "of a 640x640 model are no known head; with its grids (rows x columns) of 80x80, 40x40, "
+    "of a 640x640 model are of no known head; with its grids (rows x columns) of 80x80, 40x40, "
     f"20x20, these are understood: {LAYOUTS}"
 )
 
@@ -141,11 +141,11 @@ REFUSED = [
      "outputs (1, 64, 80, 80), (1, 80, 80, 80), (1, 64, 40, 40), (1, 80, 40, 40), "
      f"(1, 64, 20, 20), (1, 79, 20, 20) {KNOWN}"),
     ("another size", [(1, 84, 8400)], (416, 416), {"name": "yolov8-stock"},
-     "outputs (1, 84, 8400) of a 416x416 model are no known head; with its grids (rows x "
+     "outputs (1, 84, 8400) of a 416x416 model are of no known head; with its grids (rows x "
      "columns) of 52x52, 26x26, 13x13, these are understood: yolov8-stock: (1, 4 + classes, 3549)"),
     ("rows and columns swapped", on(WIDE, 85), (384, 640), {"name": "yolox"},
-     "outputs (1, 85, 48, 80), (1, 85, 24, 40), (1, 85, 12, 20) of a 384x640 model are no known "
-     "head; with its grids (rows x columns) of 80x48, 40x24, 20x12, these are understood: "
+     "outputs (1, 85, 48, 80), (1, 85, 24, 40), (1, 85, 12, 20) of a 384x640 model are of no "
+     "known head; with its grids (rows x columns) of 80x48, 40x24, 20x12, these are understood: "
      "yolox: (1, 5040, 5 + classes), or on each grid 5 + classes channels"),
     ("no multiple of 32", [(1, 84, 4500)], (640, 360), {},
      "the model's input is 640x360, but the known heads need a width and a height that are "

@@ -1,4 +1,4 @@
-"""The vendor's toolkit in an environment of its own, as an object: one server process each.
+"""Client of the vendor's toolkit, which runs in its own environment: one server process each.
 
 rknn-toolkit2 pins an old numpy, so it is never imported here. `server.py` runs in its
 environment, which `tritile convert --setup` makes; this starts it, hands it requests, and
@@ -41,7 +41,7 @@ def interpreter() -> Path:
         if os.access(given, os.X_OK) and Path(given).is_file():
             return Path(given)
         raise ComputeError(
-            f"{VARIABLE} is {given!r}, which is no program; set it to the Python that has "
+            f"{VARIABLE} is {given!r}, which is not a program; set it to the Python that has "
             "rknn-toolkit2, or unset it"
         )
     path = environment() / "bin" / "python"
@@ -65,7 +65,7 @@ class Toolkit:
         self._outputs = os.memfd_create("outputs")
         self._input: npt.NDArray[np.uint8] | None = None
         self._tensors: list[Tensor] = []
-        # Not by its signals: what a terminal sends to all, the one who asked answers by closing.
+        # In its own session: on a terminal's Ctrl-C this process closes it, the signal does not.
         command = [str(program), "-I", str(_SERVER), str(self.folder), str(log)]
         try:
             self.process = subprocess.Popen(
@@ -75,7 +75,7 @@ class Toolkit:
                 stderr=subprocess.DEVNULL,
                 pass_fds=(self._pixels, self._outputs),
                 start_new_session=True,
-                # The toolkit leaves folders of its own in the place for temporary files.
+                # The toolkit leaves folders in the place for temporary files.
                 env={**os.environ, "TMPDIR": str(self.folder)},
                 text=True,
             )
@@ -93,7 +93,7 @@ class Toolkit:
         self.close()
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """Have one thing done and wait for the answer; see `server.py` for what there is.
+        """Send one request and wait for the answer; `Server.do_*` in `server.py` are the requests.
 
         ComputeError, with the log's name, when the toolkit refuses, fails or dies.
         """

@@ -1,14 +1,14 @@
 """The vendor's toolkit (rknn-toolkit2) behind a pipe: quantises, builds, exports and simulates.
 
 Runs as a script in the toolkit's own environment, which pins an old numpy; it imports nothing of
-this package and nothing but numpy and `rknn`. `toolkit.py` starts it and speaks to it:
+this package and nothing but numpy and `rknn`. `client.py` starts it and sends it requests:
 
-    python -I toolkit_server.py FOLDER LOG PIXELS_FD OUTPUTS_FD
+    python -I server.py FOLDER LOG PIXELS_FD OUTPUTS_FD
 
 One JSON object a line on stdin, {"do": ..., ...}, is answered by one on stdout: what was found, or
 {"error": sentence}. Whatever the toolkit prints goes to LOG. Pixels and outputs travel in shared
-memory, which has no name. When stdin ends, whoever started it is gone: it leaves nothing in FOLDER
-and goes at once, also in the middle of a build.
+memory, which has no name. When stdin ends, the client has closed it or died: the server removes
+FOLDER and exits at once, also in the middle of a build.
 
 The toolkit raises, returns -1 or returns None where something is wrong; all three become an error.
 """
@@ -109,7 +109,7 @@ def reason(error: BaseException) -> str:
 
 
 class Server:
-    """One model at a time, in a folder of its own."""
+    """One model at a time, in one folder."""
 
     def __init__(self, folder: str, pixels_fd: int, outputs_fd: int) -> None:
         self.folder = folder
@@ -121,7 +121,7 @@ class Server:
         self.kind = load_toolkit()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what was asked; a dict for the one who asked. Raises ToolkitError."""
+        """The answer to a request, both as JSON objects. Raises ToolkitError."""
         do = request.pop("do")
         action = getattr(self, "do_" + do)
         try:
@@ -129,16 +129,18 @@ class Server:
             return found
         except ToolkitError:
             raise
-        # The toolkit ends the interpreter in places: SystemExit is no Exception.
+        # The toolkit calls sys.exit in places: SystemExit is not an Exception.
         except BaseException as error:
             raise ToolkitError(f"the toolkit failed to {do} ({reason(error)})") from None
 
     def new(self, config: dict[str, Any]) -> None:
+        """Begin with another model; `config` are the arguments of the toolkit's `config`."""
         self.close()
         self.rknn = self.kind(verbose=True)
         checked("take its configuration", self.rknn.config(**config))
 
     def close(self) -> None:
+        """Release the model. May be called again."""
         if self.rknn is not None:
             self.rknn.release()
             self.rknn = None
@@ -160,7 +162,7 @@ class Server:
         text = Path(CONFIGURATION).read_text()
         names = re.findall(r"^    (\S.*):\s*$", text, re.M)
         os.chdir(self.folder)
-        # Names that look like numbers stand in quotes there.
+        # Names that look like numbers are quoted there.
         return {"tensors": [name.strip("'\"") for name in names]}
 
     def do_build(
@@ -250,7 +252,7 @@ def checked(what: str, answer: object) -> None:
 
 
 def read(folder: str, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Hand on the lines of stdin; at its end leave nothing behind, whatever is being done."""
+    """Queue the requests on stdin; at its end remove the folder and exit, whatever is running."""
     for line in sys.stdin:
         requests.put(json.loads(line))
     # The other thread may be writing there at this moment.
@@ -263,13 +265,14 @@ def read(folder: str, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
 
 
 def main() -> None:
+    """The script's entry: answer requests until stdin ends."""
     folder, log = sys.argv[1:3]
     pixels_fd, outputs_fd = map(int, sys.argv[3:5])
     # The toolkit prints on both, from C too: only a descriptor of our own stays clean.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    words = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(words, 1)
-    os.dup2(words, 2)
+    log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
     os.chdir(folder)
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=read, args=(folder, requests), daemon=True).start()

@@ -1,9 +1,8 @@
-"""Detection heads: what a model's output tensors mean, found out from their shapes.
+"""Detection heads: what a model's output tensors mean, recognised from their shapes.
 
-`identify` looks at the shapes once, when a model is loaded, and answers with a description, a
-small value that may travel to other processes. `build` makes the decoder from it, once in each
-process. A decoder is called for every tile, so it looks at the scores first and touches the
-boxes of the survivors only.
+`identify` reads the shapes once, when a model is inspected, and returns a description, a small
+value that is sent to other processes. `build` makes the decoder from it, once in each process. A
+decoder is called for every tile, so it reads the scores first and the boxes of the survivors only.
 
 A new head is a module with a function that recognises it, a decoder, and an entry in `HEADS`.
 """
@@ -113,7 +112,7 @@ def identify(
             understood only with it; the keypoints are ignored.
         name: a head that the user states. A family's name stands for all of its layouts
             ("yolov5" for "yolov5-decoded" too).
-        samples: the outputs of one real inference: they tell logits from probabilities.
+        samples: the outputs of one real inference, which tell logits from probabilities.
 
     Raises:
         UnknownHeadError: no head fits, several do, or the name is unknown; one sentence.
@@ -154,7 +153,7 @@ def convention(name: str) -> tuple[str, float]:
     """Input convention of a head's family: channel order, and the divisor of its bytes.
 
     ("rgb", 255.0): RGB, values 0 to 1. ("bgr", 1.0): BGR, values 0 to 255. These are what the
-    families are trained with; a model built otherwise must say so itself.
+    families are trained with; for another model the topology says it (color, mean, std).
     """
     return next(iter(_named(name).values())).convention
 
@@ -206,7 +205,7 @@ def _unknown(outputs: Outputs, heads: dict[str, Head]) -> str:
     sizes = {"cells": outputs.cells, "anchored": 3 * outputs.cells}
     known = "; ".join(f"{key}: {head.layout.format(**sizes)}" for key, head in heads.items())
     return (
-        f"{received} are no known head; with its grids (rows x columns) of {grids}, "
+        f"{received} are of no known head; with its grids (rows x columns) of {grids}, "
         f"these are understood: {known}"
     )
 
@@ -218,7 +217,7 @@ def _is_end_to_end(outputs: Outputs) -> bool:
 
 
 def _either(heads: list[HeadDescription]) -> str:
-    """The heads and their class counts, in words."""
+    """The heads and their class counts, for a message."""
     return " or ".join(
         f"{head.name} with {head.classes} class{'' if head.classes == 1 else 'es'}"
         for head in heads

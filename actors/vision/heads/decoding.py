@@ -34,7 +34,7 @@ class Decoder(Protocol):
 def cell_table(model: tuple[int, int], per_cell: int = 1) -> tuple[Floats, Floats]:
     """Centres (n, 2) and strides (n, 1) in pixels of all cells: scale by scale, row by row.
 
-    With several anchors `per_cell`, each scale's cells come so many times.
+    With several anchors `per_cell`, each scale's cells come that many times.
     """
     width, height = model
     centres, strides = [], []
@@ -50,6 +50,7 @@ def cell_table(model: tuple[int, int], per_cell: int = 1) -> tuple[Floats, Float
 
 
 def sigmoid(values: Floats) -> Floats:
+    """1 / (1 + exp(-x)), float32, without overflow."""
     # exp(88.8) is where float32 ends, and a logit beyond 80 is a certainty anyway.
     return np.reciprocal(1.0 + np.exp(-np.clip(values, -80.0, 80.0)), dtype=np.float32)
 
@@ -58,7 +59,7 @@ def level_of(conf: float, logits: bool) -> float:
     """What a raw score must reach so that its probability can reach `conf`.
 
     For logits that is a hair below logit(conf), since sigmoid and logit round differently:
-    who filters by it must compare the probability with `conf` afterwards.
+    after filtering by it, the probability must be compared with `conf`.
     """
     if not logits:
         return conf
@@ -85,4 +86,5 @@ def centred(centre: Floats, size: Floats, scores: Floats, classes: Indexes) -> F
 
 
 def no_detections() -> Floats:
+    """A decoder's result without detections: (0, 6)."""
     return np.empty((0, 6), np.float32)

@@ -1,8 +1,8 @@
-"""What a head is, as values: what a model's outputs look like, and what a decoder must know.
+"""Heads as values: a model's outputs, and the description from which a decoder is made.
 
-`Outputs` holds what is known of a model's output tensors; each head family reads it and answers
-with a `HeadDescription`, or with None when the tensors are not its own. A description is found
-once, and handed to every process that decodes.
+`Outputs` holds what is known of a model's output tensors; each head family reads it and returns a
+`HeadDescription`, or None when the tensors are of another family. A description is made once, and
+sent to every process that decodes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 STRIDES = (8, 16, 32)
 
 # A probability that went through int8 and back may lie a step outside of [0, 1]; class logits
-# reach -5 and less in any image. Anything between the two bounds tells them apart.
+# reach -5 and less in any image. A bound between the two tells them apart.
 _PROBABILITY = (-0.05, 1.05)
 
 
@@ -64,6 +64,7 @@ class Outputs:
 
     @cached_property
     def cells(self) -> int:
+        """Number of cells of all scales."""
         return sum(rows * columns for rows, columns in self.grids)
 
     def single(self) -> tuple[int, int] | None:

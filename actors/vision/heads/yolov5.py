@@ -104,6 +104,7 @@ class RawDecoder:
         )
 
     def __call__(self, outputs: Sequence[npt.NDArray[Any]], conf: float) -> Floats:
+        """As `Decoder.__call__`."""
         found = survivors(outputs, self._description, conf)
         if found is None:
             return no_detections()
@@ -121,6 +122,7 @@ class DecodedDecoder:
         self._description = description
 
     def __call__(self, outputs: Sequence[npt.NDArray[Any]], conf: float) -> Floats:
+        """As `Decoder.__call__`."""
         found = survivors(outputs, self._description, conf)
         if found is None:
             return no_detections()

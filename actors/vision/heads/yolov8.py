@@ -32,7 +32,7 @@ _BINS = 16
 _BOX = 4 * _BINS
 
 # The sum of the scores is quantised on its own: it and the best class may each be off by half of
-# an int8 step (1/255), and a float16 sum by less. A larger slack only lets a few more cells by.
+# an int8 step (1/255), and a float16 sum by less. A larger slack only lets a few more cells pass.
 _SUM_SLACK = 0.02
 # A calibration that never saw a sure object may clip the sum below 1. Nearly all cells are below
 # one half, so a higher threshold would save nothing and could lose detections.
@@ -126,6 +126,7 @@ class ScaleDecoder:
         self._bins = np.arange(_BINS, dtype=np.float32)
 
     def __call__(self, outputs: Sequence[npt.NDArray[Any]], conf: float) -> Floats:
+        """As `Decoder.__call__`."""
         found = []
         first = 0
         for scale in self._scales:
@@ -213,6 +214,7 @@ class StockDecoder:
         self._channels_last = description.channels_last
 
     def __call__(self, outputs: Sequence[npt.NDArray[Any]], conf: float) -> Floats:
+        """As `Decoder.__call__`."""
         tensor = np.asarray(outputs[0][0], np.float32)
         planes = tensor.T if self._channels_last else tensor
         best = best_class(planes[4 : 4 + self._classes], None, conf, False)

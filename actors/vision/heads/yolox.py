@@ -55,6 +55,7 @@ class YoloxDecoder:
         self._corners = centres - self._strides * 0.5
 
     def __call__(self, outputs: Sequence[npt.NDArray[Any]], conf: float) -> Floats:
+        """As `Decoder.__call__`."""
         found = survivors(outputs, self._description, conf)
         if found is None:
             return no_detections()

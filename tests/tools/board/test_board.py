@@ -43,7 +43,7 @@ REFUSALS = {
     "the toolkit that made the model: install the librknnrt.so of that toolkit's version in "
     "/usr/lib, or convert the model with an older toolkit",
     "init -1": f"{_OPENING}RKNN init failed. error code: RKNN_ERR_FAIL; TRITILE_LOG=debug in the "
-    "environment shows all that the vendor's library says",
+    "environment shows all that the vendor's library logs",
     "mask": f"{_OPENING}core mask = 1 is invalid on rk3588; use another core for this worker, or "
     "update librknnrt.so",
     "first run": "core 0 fails its first inference: the NPU failed: rknn_run returned -1: Get "

@@ -102,7 +102,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "no model": (lambda f: ["--dataset", "x", "-o", "x.rknn"], "no model; give the .onnx file"),
     "absent": (lambda f: [str(f / "n.onnx"), *sound(f)[1:]], "there is no"),
     "no ONNX": (no_onnx, "is not an ONNX model; export the model again"),
-    "no head": (no_head, "are no known head"),
+    "no head": (no_head, "are of no known head"),
     "labels": (lambda f: sound(f, names=("a", "b", "c")), "the number of labels is 3"),
     "nothing to do": (lambda f: sound(f)[:1], "nothing to do; give -o MODEL.rknn"),
     "no dataset": (lambda f: sound(f)[:3], "give --dataset FOLDER, or --dtype float16"),
