@@ -31,11 +31,12 @@ class ProgressError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Action: draw this frame; write its picture, then add it to the video, then call `painted`."""
+    """Action: draw this frame, write it to what is not broken, then call `painted`.
+
+    Its picture is written before it is added to the video.
+    """
 
     seq: int
-    pictures: bool
-    video: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class VideoProgress:
                 self._pending.append(seq)
                 return self._finish(len(self._pending))
             self._painting = seq
-            return [Paint(seq, self._pictures, self._video)]
+            return [Paint(seq)]
         if self._pending and self._pending[-1] + 1 == self._stream.end_seq:
             return [EndVideo()]
         return []

@@ -21,13 +21,24 @@ _RATE_OVER = 30
 class Annotator:
     """Annotates the frames of one stream, on one canvas."""
 
-    def __init__(self, labels: Sequence[str], grids: Sequence[tuple[View, Size]] = ()) -> None:
-        """`labels` by class id; `grids` are the views, and their models' sizes, to be drawn."""
+    def __init__(
+        self,
+        labels: Sequence[str],
+        grids: Sequence[tuple[View, Size]] = (),
+        remarks: Sequence[str] = (),
+    ) -> None:
+        """`labels` by class id; `grids` are the views, and their models' sizes, to be drawn.
+
+        `remarks` stand in every caption.
+        """
         self._labels = labels
         self._grids = grids
+        self._caption = Caption(remarks)
         self._canvas = np.zeros((0, 0, 3), np.uint8)
 
-    def annotate(self, frame: Image, detections: Detections, caption: str) -> Image:
+    def annotate(
+        self, frame: Image, detections: Detections, *, seq: int, complete: bool, now_ns: int
+    ) -> Image:
         """The frame (height, width, 3) BGR with what was found; valid until the next call."""
         if self._canvas.shape != frame.shape:
             self._canvas = np.empty(frame.shape, np.uint8)
@@ -42,6 +53,7 @@ class Annotator:
             self._labels,
             tiles=tiles,
         )
+        caption = self._caption.text(seq, len(detections), complete=complete, now_ns=now_ns)
         banner(self._canvas, caption)
         return self._canvas
 

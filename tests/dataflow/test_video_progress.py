@@ -129,13 +129,13 @@ class World:
 
     def paint(self, action: Paint) -> None:
         """The picture first, then the video; a death may come between any two steps."""
-        if action.pictures:
+        if self.progress.wants_pictures:
             if self.fails():
                 self.perform(self.progress.broken("pictures", "disk full"))
             else:
                 self.disk.pictures.add(action.seq)
         self.die(0.3)
-        if action.video:
+        if self.progress.wants_video:
             if self.fails():
                 self.encoder = None
                 self.perform(self.progress.broken("video", "disk full"))
@@ -258,9 +258,9 @@ def test_a_frame_is_finished_when_the_next_is_in_the_file_or_the_stream_is_over(
     for seq in range(2):
         assert machine.frame(seq) == []
     assert machine.queued == 2
-    assert machine.step() == [Paint(0, False, True)]
+    assert machine.step() == [Paint(0)]
     assert machine.painted(0) == []
-    assert machine.step() == [Paint(1, False, True)]
+    assert machine.step() == [Paint(1)]
     assert machine.painted(1) == [Finished(0)]
     assert (records.others.finished_seq, records.others.rendered) == (0, 1)
     assert machine.step() == []
@@ -280,7 +280,7 @@ def test_frames_that_are_in_the_file_already_are_finished_without_being_added() 
     for seq in (5, 5, 6):
         machine.frame(seq)
     assert machine.step() == [Finished(5)]
-    assert machine.step() == [Paint(6, False, True)]
+    assert machine.step() == [Paint(6)]
 
 
 def test_a_broken_video_says_how_far_it_is_good_and_rendered_stays() -> None:
@@ -327,7 +327,7 @@ def test_pictures_continue_without_the_video_and_the_other_way_round() -> None:
     assert machine.broken("video", "full") == [Broken("video", "full", 0, -1)]
     assert machine.painted(0) == [Finished(0)]
     machine.frame(1)
-    assert machine.step() == [Paint(1, True, False)]
+    assert machine.step() == [Paint(1)]
     machine.painted(0)
     assert (records.others.rendered, records.others.video_broken) == (2, 1)
 

@@ -26,11 +26,11 @@ def test_the_frame_stays_as_it_is_and_the_copy_is_annotated() -> None:
     view = View("tiles")
     annotator = Annotator(["person", "car"], [(view, (128, 128))])
     found = one_detection()
-    image = annotator.annotate(frame, found, "#7")
+    image = annotator.annotate(frame, found, seq=7, complete=True, now_ns=1)
     expected = frame.copy()
     tiles = plan(view, (320, 192), (128, 128))
     draw(expected, found.boxes, found.scores, found.class_ids, ["person", "car"], tiles=tiles)
-    banner(expected, "#7")
+    banner(expected, "#7  1 object")
     np.testing.assert_array_equal(image, expected)
     assert (frame == 90).all()
 
@@ -38,7 +38,8 @@ def test_the_frame_stays_as_it_is_and_the_copy_is_annotated() -> None:
 def test_frames_of_another_size_follow() -> None:
     annotator = Annotator(["person"])
     for size in ((64, 96, 3), (32, 48, 3), (64, 96, 3)):
-        image = annotator.annotate(np.full(size, 50, np.uint8), Detections.none(), "")
+        frame = np.full(size, 50, np.uint8)
+        image = annotator.annotate(frame, Detections.none(), seq=0, complete=True, now_ns=1)
         assert image.shape == size
         assert image[-1, -1].tolist() == [50, 50, 50]
 
