@@ -1,4 +1,4 @@
-"""The command `actorctl`: look at a run and act on its actors."""
+"""The command `actorctl`: shows a run and controls its actors."""
 
 from __future__ import annotations
 
@@ -32,10 +32,7 @@ examples:
 
 exit code: 0 done, 1 not done (the last line says why), 2 wrong arguments
 """
-_STATUS_HELP = """\
-example:
-  actorctl --run street status
-
+_STATUS_HELP = """
 streams: frames published of how many, time left at the present rate, frames per second, frames
 in memory (in flight), and the time from capture to publication in milliseconds: half of the frames
 take at most p50, 99 of 100 at most p99.
@@ -68,32 +65,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="actorctl",
-        description="Look at a run of `launch` and act on its actors.",
+        description="Show a run of `launch` and control its actors.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=version())
     parser.add_argument("--run", metavar="NAME", help="which run, when several are up")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    status = commands.add_parser(
-        "status",
-        help="streams, actors and cores",
-        epilog=_STATUS_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    status = _add(commands, "status", "show streams, actors and cores", "", _STATUS_HELP)
     status.add_argument("--json", action="store_true", help="one JSON object")
     status.set_defaults(act=_status)
-    restart = commands.add_parser("restart", help="start actors again; returns when they run")
+    restart = _add(commands, "restart", "start actors again; returns when they run", " npu0 npu1")
     restart.add_argument("actors", nargs="+", metavar="ACTOR")
     restart.add_argument("--kill", action="store_true", help="SIGKILL in place of a graceful stop")
     restart.set_defaults(act=_restart)
-    stop = commands.add_parser("stop", help="finish the frames in flight and end the run")
+    stop = _add(commands, "stop", "finish the frames in flight and end the run")
     stop.set_defaults(act=_stop)
-    events = commands.add_parser("events", help="what happened, and what happens (Ctrl-C ends)")
+    events = _add(commands, "events", "show what happened and what happens, until Ctrl-C")
     events.add_argument("--json", action="store_true", help="one JSON object a line")
     events.add_argument("--no-follow", action="store_true", help="only what happened so far")
     events.set_defaults(act=_events)
     return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    arguments: str = "",
+    more: str = "",
+) -> argparse.ArgumentParser:
+    """A command's parser, with an example in its help."""
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example:\n  actorctl --run street {name}{arguments}\n{more}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _run_folder(name: str | None) -> Path:

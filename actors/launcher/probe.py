@@ -116,8 +116,8 @@ def _head(model: Model, file: ModelFile, labels: int) -> HeadDescription:
         name=model.head or file.head,
         samples=file.samples or None,
     )
-    told = file.logits if model.head in (None, file.head) else None
-    return found if told is None else replace(found, logits=told)
+    logits = file.logits if model.head in (None, file.head) else None
+    return found if logits is None else replace(found, logits=logits)
 
 
 def _misplaced(name: str, file: ModelFile, topology: Topology) -> Iterator[Fault]:

@@ -57,8 +57,8 @@ class Rates:
     def busy(self, actor: str, *, over_restarts: bool) -> float:
         """Share of its time that an actor was busy, 0 to 1.
 
-        `over_restarts` is for time that goes on counting in the next process. Of an actor whose
-        time does not, and which was restarted meanwhile, nothing can be said: 0.
+        `over_restarts` is for time that the next process continues to count. For an actor whose
+        time starts again, and which was restarted meanwhile, the answer is 0.
         """
         if not self.seconds:
             return 0.0

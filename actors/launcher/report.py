@@ -14,7 +14,7 @@ from actors.vision import tiling
 
 
 def plan_lines(run: RunSettings) -> list[str]:
-    """The plan for a person: tiles, jobs, who runs what, memory, the rate that is possible."""
+    """The plan for a person: tiles, jobs, workers, memory, and the rate that is possible."""
     lines = [f"run {run.name}"]
     for name, stream in run.streams.items():
         info = stream.info

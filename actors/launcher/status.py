@@ -117,6 +117,7 @@ class Status:
             "frames": frames,
             "remaining_s": round(left / fps, 1) if left is not None and fps else None,
             "rendered": stream.rendered if self._run.render.wanted else None,
+            "broken": stream.broken,
             "in_flight": self._control.in_flight(name),
             "fps": round(fps, 2),
             "dropped": {

@@ -48,6 +48,8 @@ class StreamStatus(TypedDict):
     """Until the last of them at the present rate."""
     rendered: int | None
     """Frames in the video; None without one."""
+    broken: bool
+    """Whether an output lacks frames: the result log, the video or the pictures."""
     in_flight: int
     fps: float
     """Published frames per second over the last seconds."""

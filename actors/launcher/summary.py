@@ -106,11 +106,10 @@ def video_files(path: Path, stream: StreamRecord) -> str:
     where = str(path)
     if len(found) > 1:
         where = f"{len(found)} parts, {path} to {found[-1].name}, which were not joined"
-    if stream.video_broken and path not in found:
-        return f"{where}: incomplete, nothing of it can be used"
-    return where + _incomplete(stream.video_broken)
+    return where + _incomplete(stream.video_broken if path in found else bool(stream.video_broken))
 
 
 def _incomplete(broken: int) -> str:
     """How far an output is good, by its word in the stream's record."""
-    return f": incomplete, {plural(broken - 1, 'frame')} of it can be used" if broken else ""
+    usable = plural(broken - 1, "frame") if broken > 1 else "nothing"
+    return f": incomplete, {usable} of it can be used" if broken else ""

@@ -113,6 +113,8 @@ def remarks(stream: StreamStatus) -> list[str]:
     parts = [f"{count} {kind}" for kind, count in losses(stream).items() if count]
     if stream["connected"] is False and stream["captured"] and stream["frames"] is None:
         parts.append("no connection to the source")
+    if stream["broken"]:
+        parts.append("an output is incomplete")
     if stream["rendered"] is not None:
         parts.append(f"{stream['rendered']} rendered")
     if stream["sees"]:

@@ -37,7 +37,8 @@ def test_80_columns_have_what_matters() -> None:
         connected=False,
         dropped={"no_free_slot": 2, "newer_frame": 1},
         incomplete=1,
-        sees="3 person, 1 car",
+        broken=True,
+        sees="3 person",
     )
     lines = tables.stream_lines([statuses.stream(rendered=118), live], 79)
     assert lines == [
@@ -45,7 +46,8 @@ def test_80_columns_have_what_matters() -> None:
         "cam0    120/302  0:07  24.9          4     0       41/64",
         "  118 rendered",
         "front       120     -  24.9          4     4       41/64",
-        "  3 dropped; 1 incomplete; no connection to the source; sees 3 person, 1 car",
+        "  3 dropped; 1 incomplete; no connection to the source; an output is",
+        "  incomplete; sees 3 person",
     ]
     failing = statuses.actor("npu1", state="backoff", pid=None, last_error="killed by SIGSEGV")
     assert tables.actor_lines([statuses.actor(), failing], 79) == [

@@ -15,6 +15,7 @@ def stream(name: str = "cam0", **other: Any) -> StreamStatus:
         "frames": 302,
         "remaining_s": 7.3,
         "rendered": None,
+        "broken": False,
         "in_flight": 4,
         "fps": 24.9,
         "dropped": {"no_free_slot": 0, "newer_frame": 0},
