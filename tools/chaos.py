@@ -22,8 +22,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-
 from actors.config.errors import TopologyError
 from actors.config.loading import load
 from actors.config.schema import Topology
@@ -33,6 +31,7 @@ from actors.system.control_socket import ControlError
 from . import scene
 from .entry import missing, run
 from .fault_injection import KINDS, Plan
+from .printing import console
 from .run_harness import Harness, HarnessError
 
 ROLES = ("capture", "tiler", "worker", "merger", "renderer")
@@ -170,12 +169,12 @@ def _plan(arguments: argparse.ArgumentParser, options: argparse.Namespace) -> Pl
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     """A line that changes, on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    err = console(stderr=True)
+    if quiet or not err.is_terminal:
         yield lambda text: None
         return
     shown = 0.0
-    with console.status("starting") as status:
+    with err.status("starting") as status:
 
         def show(text: str) -> None:
             nonlocal shown

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from actors.config.schema import Topology
 
 from .chaos_run import Outcome
 from .fault_injection import KINDS, Plan
+from .printing import console
 from .recovery_times import MEASURES, Spread
 
 _HEADINGS = ("noticed", "work finished elsewhere", "back", "computing again")
@@ -70,17 +70,17 @@ def as_json(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> dic
 
 
 def show(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> None:
-    console = Console(highlight=False)
+    out = console()
     compared = outcome.compared
     done = ", ".join(f"{outcome.done[kind]} {kind}s" for kind in KINDS if outcome.done.get(kind))
     hows = ", ".join(f"{n} {how}" for how, n in sorted(outcome.hows.items()))
-    console.print(
+    out.print(
         f"{path}, seed {plan.seed}: {done} ({hows}) in {outcome.seconds:.0f} s; reference: "
         f"{outcome.reference_frames} frames in {outcome.reference_seconds:.1f} s",
         soft_wrap=True,
     )
     if outcome.made_to_loop:
-        console.print("the sources were looped, because one pass is shorter than that")
+        out.print("the sources were looped, because one pass is shorter than that")
     table = Table(box=None, pad_edge=False, title="milliseconds: p50 / p99 / max (cases)")
     table.add_column("disturbance")
     table.add_column("role")
@@ -88,9 +88,9 @@ def show(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> None:
         table.add_column(heading, justify="right")
     for (kind, role), columns in sorted(outcome.delays.items()):
         table.add_row(kind, role, *[_cell(Spread.of(columns[name])) for name in MEASURES])
-    console.print(table)
+    out.print(table)
     frames = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in compared.counts.items())
-    console.print(
+    out.print(
         f"{compared.published} frames: {frames}; {compared.repeats} came once more after the "
         f"merger's death, as allowed",
         soft_wrap=True,
@@ -99,7 +99,7 @@ def show(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> None:
         ", ".join(f"{injection.kind} {injection.actor}" for injection in outcome.in_gap)
         or "nothing"
     )
-    console.print(
+    out.print(
         f"longest gap between two frames: {compared.longest_gap_ms:.0f} ms, with {in_gap} "
         f"(undisturbed: {outcome.reference_gap_ms:.0f} ms)",
         soft_wrap=True,
@@ -108,15 +108,15 @@ def show(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> None:
         f"{name} {then.fds} -> {now.fds}, {then.own_bytes / 1e6:.0f} -> {now.own_bytes / 1e6:.0f}"
         for name, (then, now) in outcome.held.items()
     )
-    console.print(f"descriptors, own MB: {held}", soft_wrap=True)
+    out.print(f"descriptors, own MB: {held}", soft_wrap=True)
     for line in _missed(topology, outcome):
-        console.print(f"slower than aimed at: {line}", style="yellow", soft_wrap=True)
+        out.print(f"slower than aimed at: {line}", style="yellow", soft_wrap=True)
     for line in (*compared.examples, *(line for line in outcome.broken)):
-        console.print(f"  {line}", style="red", soft_wrap=True)
+        out.print(f"  {line}", style="red", soft_wrap=True)
     if outcome.broken:
-        console.print("BROKEN: see the lines above", style="bold red")
+        out.print("BROKEN: see the lines above", style="bold red")
     else:
-        console.print("HELD: nothing lost, nothing different, nothing left", style="bold green")
+        out.print("HELD: nothing lost, nothing different, nothing left", style="bold green")
 
 
 def _cell(spread: Spread | None) -> str:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from actors.config.file_errors import file_problem
+from actors.system.text import printable
 
 from .entry import run
-from .printing import console, printable
+from .printing import console
 from .result_comparison import Compared, Comparison, Reference
 
 _EXAMPLE = """\

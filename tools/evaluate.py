@@ -34,11 +34,12 @@ from actors.config.file_errors import output_problem
 from actors.config.loading import load
 from actors.config.schema import Topology
 from actors.sources.classify import source_kind
+from actors.system.text import printable
 
 from .entry import missing, run
 from .evaluation_report import Criteria, ScoredVariant, as_json, plot, show
 from .ground_truth import SYNTHETIC, GroundTruth, GroundTruthError, read_truth
-from .printing import ProgressLines, console, printable
+from .printing import ProgressLines, console
 from .run_harness import HarnessError
 from .scoring import COCO_SIZES, coco_map, judge
 from .topology_variants import RunError, Variant, VariantError, VariantRun, run_variant, tilings

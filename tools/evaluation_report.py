@@ -201,16 +201,21 @@ def plot(criteria: Criteria, path: Path, scored: Sequence[ScoredVariant]) -> Non
                 if len(scored) == 1:
                     point = (recall[place], precision[place])
                     curve.annotate(
-                        f"{score:g}", point, xytext=(3, 3), textcoords="offset points", fontsize=8
+                        f"{score:g}",
+                        point,
+                        xytext=(-3, -9),
+                        textcoords="offset points",
+                        ha="right",
+                        fontsize=8,
                     )
     for axes, what in ((by_recall, "recall"), (by_precision, "precision")):
         axes.set(xlabel="score from which a detection counts", ylabel=what)
     curve.set(xlabel="recall", ylabel="precision")
     curve.set_title("points: scores from which a detection counts", fontsize=9)
     for axes in (by_recall, by_precision, curve):
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        axes.set(xlim=(0, 1.04), ylim=(0, 1.04))
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="lower left")
     figure.suptitle(
         f"{criteria.topology.name}, right is IoU >= {criteria.iou:g}".replace("$", r"\$")
     )

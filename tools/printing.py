@@ -15,11 +15,6 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def printable(text: str) -> str:
-    """With escape sequences and other control characters written out, as in `\\x1b[31m`."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 class ProgressLines:
     """Progress where there is no terminal: a line on stderr at the start, and every 5 s."""
 

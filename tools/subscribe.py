@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.text import Text
 
 from actors.client import End, Result, ResultError, Subscriber
+from actors.system.text import plural, printable
 
 from .entry import run
-from .printing import console, printable
+from .printing import console
 
 _EXAMPLE = """\
 examples:
@@ -104,13 +105,13 @@ def _line(message: Result | End) -> Text:
     line = Text.assemble(
         (stream, "cyan"),
         f" #{message.seq}  ",
-        (f"{count} object{'' if count == 1 else 's'}", "bold"),
+        (plural(count, "object"), "bold"),
     )
     if count:
         labels = Counter(map(printable, message.labels)).most_common()
         line.append(": " + " ".join(f"{number} {label}" for label, number in labels))
     if not message.complete:
-        line.append(f"   INCOMPLETE, {_many(len(message.missing), 'tile')} missing", "bold red")
+        line.append(f"   INCOMPLETE, {plural(len(message.missing), 'tile')} missing", "bold red")
     emulated = " on emulated cores" if message.raw.get("emulated") else ""
     return line.append(f"   latency {message.latency_ms:.0f} ms{emulated}", "dim")
 
@@ -124,14 +125,10 @@ def _account(subscriber: Subscriber) -> None:
             "or this subscriber was too slow)"
         )
     for stream, count in sorted(subscriber.repeats.items()):
-        again = f"{_many(count, 'result')} came again (the merger was restarted)"
+        again = f"{plural(count, 'result')} came again (the merger was restarted)"
         _say(f"{printable(stream)}: {again}")
     if subscriber.malformed:
-        _say(f"{_many(subscriber.malformed, 'message')} skipped: not a result")
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+        _say(f"{plural(subscriber.malformed, 'message')} skipped: not a result")
 
 
 def _say(text: str) -> None:

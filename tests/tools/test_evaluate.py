@@ -152,7 +152,14 @@ def test_variants_in_one_command_as_a_person_sees_them(
     # Other views of the same pixels find other things.
     assert rows[4][2:5] != whole[2:5]
     assert "EMULATED" in done.stdout
-    assert cv2.imread(str(folder / "curves.png")) is not None
+    assert lines[-1] == "curves: curves.png"
+    image = cv2.imread(str(folder / "curves.png"))
+    assert image is not None
+    # Three axes side by side, each with the last variant's line on top (matplotlib's third colour).
+    for axes in np.array_split(image, 3, axis=1):
+        assert (np.abs(axes.astype(int) - (44, 160, 44)) < 20).all(axis=2).sum() > 100
+    progress = [line for line in done.stderr.splitlines() if line.startswith("evaluate: ")]
+    assert progress == [f"evaluate: {name}: 3 frames ..." for name in ("whole", "2x2", "two found")]
 
 
 def test_a_video_against_some_annotated_frames(

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.scoring import COCO_SIZES, Count, Found, Targets, area, coco_map, count, judge
+from tools.scoring import (
+    COCO_SIZES,
+    Count,
+    Found,
+    Targets,
+    area,
+    coco_map,
+    count,
+    judge,
+    precision_recall,
+)
 from tools.scoring import size_ranges as ranges
 
 Box = tuple[float, float, float, float]
@@ -259,3 +269,20 @@ def only(kind: int, truth: Targets, hits: Found) -> tuple[Targets, Found]:
         ),
         Found(hits.boxes[given_], hits.scores[given_], hits.classes[given_]),
     )
+
+
+def test_the_precision_recall_curve_passes_through_the_counts() -> None:
+    boxes: list[Box] = [(20.0 * n, 0, 20.0 * n + 10, 10) for n in range(6)]
+    hits = found([*boxes[:4], *[(500.0, 20.0 * n, 510, 20.0 * n + 10) for n in range(4)]],
+                 [0.9, 0.8, 0.8, 0.3, 0.85, 0.8, 0.5, 0.1])  # fmt: skip
+    verdicts = judge([(targets(boxes), hits)])
+    scores, recall, precision = precision_recall(verdicts)
+    assert scores.tolist() == [0.9, 0.85, 0.8, 0.5, 0.3, 0.1]
+    for score, of_all, of_found in zip(scores, recall, precision, strict=True):
+        expected = count(verdicts, float(score))
+        assert (of_all, of_found) == (expected.recall, expected.precision)
+
+
+def test_the_precision_recall_curve_of_nothing() -> None:
+    for frame in ((targets([]), found([], [])), (targets([(0, 0, 9, 9)]), found([], []))):
+        assert [len(column) for column in precision_recall(judge([frame]))] == [0, 0, 0]

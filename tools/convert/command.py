@@ -19,6 +19,7 @@ from actors.runtimes.contract import ComputeError
 from actors.runtimes.rknn_description import RknnDescription, kept_build_of, sha256, write
 from actors.runtimes.toolkit.client import Toolkit, environment, interpreter
 
+from ..printing import console as plain_console
 from . import dataset
 from . import environment as environments
 from .builds import Bench, Built, Choice
@@ -34,7 +35,7 @@ from .tables import print_built, print_comparison
 
 def convert(options: Options | Setup) -> int:
     """Convert, or make the toolkit's environment: 0 done, 1 int8 loses too much, 2 failed."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     try:
         if isinstance(options, Setup):
             python = environments.setup(console)
@@ -79,7 +80,7 @@ def _convert(options: Options, console: Console) -> int:
             built = _build(options, bench, progress)
             found |= _export(options, options.output, bench, built)
             if not options.json:
-                print_built(Console(), options.output, built)
+                print_built(plain_console(), options.output, built)
         holds = True
         if known is not None:
             comparison = compare(bench, options, known, progress, console)
@@ -94,7 +95,7 @@ def _report(options: Options, comparison: Comparison) -> dict[str, Any]:
     """Show it and write its page; what there is to tell a program."""
     write_page(comparison, options.page)
     if not options.json:
-        print_comparison(Console(), comparison)
+        print_comparison(plain_console(), comparison)
         print(f"page: {options.page}")
     return comparison.as_json() | {"page": str(options.page)}
 
