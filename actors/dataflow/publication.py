@@ -79,7 +79,7 @@ class Publication:
 
         event                           state of the frame                  actions
         expect                          -> expected
-        expect, is out already          (no change)                         Send Published to tiler
+        expect of a settled frame       (no change)                         Send Published to tiler
         answer, missing: the last tile  expected -> complete
         turn, next in order             complete -> unsettled               Publish, Flush
         turn, published before a death  complete -> settled                 as from settled
@@ -134,9 +134,10 @@ class Publication:
             raise PublicationError(f"{tiles} are not the tiles of {self._merging.stages} stages")
         if not 0 <= frame.slot < stream.slots or not -1 <= frame.previous < frame.seq:
             raise PublicationError(f"{frame} is not a frame of {frame.stream}")
-        if stream.buffer.expect(frame.seq, frame.previous, frame, tiles):
+        new = stream.buffer.expect(frame.seq, frame.previous, frame, tiles)
+        if new or frame.seq > stream.published_seq:
             return []
-        # It is published, and the renderer has it or will: the tiler can forget it.
+        # It is settled, and the renderer has it or will: the tiler can forget it.
         return [Send(TILER, Published(frame.stream, frame.seq))]
 
     def _answer(self, message: Answer) -> list[Action]:
@@ -245,7 +246,7 @@ class _Stream:
         )
         self._merging = merging
         self._rendering = rendering
-        self._published_seq = state.published_seq
+        self.published_seq = state.published_seq
         """The last frame that is settled."""
         self._published = state.published
         self._finished_seq = state.finished_seq
@@ -263,7 +264,7 @@ class _Stream:
         return self._unsettled is not None or (self._end_sent and not self._ended)
 
     def finished(self, seq: int) -> list[Action]:
-        if seq > self._published_seq:
+        if seq > self.published_seq:
             raise PublicationError(f"frame {seq} of {self.name} is finished and not published")
         self._finished_seq = max(self._finished_seq, seq)
         # A renderer that outlived the merger before this one still draws what that had sent it.
@@ -280,14 +281,14 @@ class _Stream:
 
     def turn(self, now_ns: int) -> list[Action]:
         actions: list[Action] = []
-        if not self._rendering and self._finished_seq < self._published_seq:
+        if not self._rendering and self._finished_seq < self.published_seq:
             # The merger before this one was killed when it had noted one and not yet the other.
-            actions += self._finish(self._published_seq)
+            actions += self._finish(self.published_seq)
         if self.unsettled and now_ns - self._sent_ns >= SETTLE_NS:
             actions += self._settle(now_ns)
         while self._unsettled is None and (ready := self.buffer.pop_ready()):
             actions += self._take(ready, now_ns)
-        over = self._end_seq == self._published_seq + 1 and self._unsettled is None
+        over = self._end_seq == self.published_seq + 1 and self._unsettled is None
         if over and not (self._end_sent or self._ended):
             self._end_sent, self._sent_ns = True, now_ns
             actions.append(PublishEnd(self.name, self._published))
@@ -326,7 +327,7 @@ class _Stream:
             self._ended = True
             return [Ended(self.name)]
         seq = result.frame.seq
-        self._published_seq = seq
+        self.published_seq = seq
         self._published += 1
         actions = [Settle(self.name, seq, result.complete), *self._pass_on(result)]
         if now_ns - self._summary_ns >= SUMMARY_NS:

@@ -17,6 +17,7 @@ from actors.dataflow.shared_records import (
     TileSlotRecord,
 )
 from actors.system.shared_records import MAX_CONTEXTS, ActorRecord, Record, Word
+from tests.support.mortal_words import Killed, MortalRecords
 
 KINDS: list[type[Record]] = [RunRecord, ActorRecord, StreamRecord, SlotRecord, TileSlotRecord]
 
@@ -153,3 +154,17 @@ def test_number_and_count_change_together(steps: list[int], first: int) -> None:
         assert (stream.published_seq, stream.published) == (seq, count)
         stream.finish(seq, count // 2)
         assert (stream.finished_seq, stream.rendered) == (seq, count // 2)
+
+
+def test_an_incomplete_frame_is_counted_once_though_its_merger_dies_between_two_words() -> None:
+    records = MortalRecords(slots=2)
+    records.stream.settle(3, complete=False)
+    records.words.left = 1
+    with pytest.raises(Killed):
+        records.stream.settle(4, complete=False)
+    assert records.others.published_seq == 3
+    records.words.left = float("inf")
+    records.stream.settle(4, complete=False)
+    records.stream.settle(5)
+    records.stream.settle(6, complete=False)
+    assert (records.others.published, records.others.incomplete) == (4, 3)
