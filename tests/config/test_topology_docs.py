@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from actors.config.packaged import TOPOLOGY
 from actors.config.schema import Tables
+from actors.runtimes.registry import KINDS
+from actors.vision.heads import HEADS
 from tests.support import broken_tables
 from tests.support.topology_base import BASE, Case
 from tools import topology_docs
@@ -74,6 +76,12 @@ def test_the_schema_is_one_that_editors_read() -> None:
     assert not any(word in text for word in ('"$ref"', '"$defs"', "prefixItems", '"null"'))
     source = schema["properties"]["streams"]["additionalProperties"]["properties"]["source"]
     assert source["description"].startswith("video file")
+
+
+def test_the_heads_and_runtimes_are_those_that_there_are() -> None:
+    model = topology_docs.schema()["properties"]["models"]["additionalProperties"]["properties"]
+    assert model["head"]["enum"] == list(HEADS)
+    assert model["runtime"]["anyOf"][0]["enum"] == list(KINDS)
 
 
 @pytest.mark.parametrize("path", [*EXAMPLES, TOPOLOGY], ids=lambda path: path.name)
