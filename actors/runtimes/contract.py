@@ -35,7 +35,7 @@ class Runtime(Protocol):
         """The output tensors, float32, valid until the next call. ComputeError when it fails."""
 
     def close(self) -> None:
-        """Let go of the context. May be called again."""
+        """Release the context. May be called again."""
 
 
 class OwnRuntime(Runtime, Protocol):

@@ -1,4 +1,4 @@
-"""The ground of the synthetic scene: paving, grass, roads and what lies about, drawn once."""
+"""The ground of the synthetic scene: paving, grass, roads and the things on them, drawn once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Plane = npt.NDArray[Any]
 
 
 def ground(layout: Layout, seed: int, light: Light) -> tuple[Image, Image]:
-    """The scene without anybody (height, width, 3) BGR, and the bridge's mask (height, width)."""
+    """The scene without figures (height, width, 3) BGR, and the bridge's mask (height, width)."""
     random = np.random.default_rng((seed, 3))
     canvas = _Canvas(layout, random)
     canvas.pave()
@@ -201,7 +201,7 @@ class _Canvas:
         return distance
 
     def _clouds(self, cells: int) -> Plane:
-        """A slow noise of unit size: so many cells across the frame."""
+        """Smooth noise of unit size, with that many cells across the frame."""
         rows = max(2, round(cells * self._height / self._width))
         field = self._random.standard_normal((rows, max(2, cells)), np.float32)
         size = (self._width, self._height)

@@ -1,7 +1,7 @@
-"""What the synthetic scene is made of before anything moves: roads, trees, things, ways.
+"""The synthetic scene before anything moves: roads, trees, things, and the ways of figures.
 
 A road on the ground, another on a bridge above it, pavements beside both, a plaza with people, dogs
-and cones, trees, and things that are no targets. Geometry only, no OpenCV in here.
+and cones, trees, and things that are not targets. Geometry only, no OpenCV in here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from actors.scene.shapes import (
 Point = tuple[float, float]
 
 HEADINGS = 32
-"""Walkers turn in so many steps, so that their pictures can be kept."""
+"""Number of directions in which walkers can head, so that their pictures can be kept."""
 
 _LANE = 132.0
 _KERB = 150.0
@@ -60,7 +60,7 @@ class Road:
 
 
 class Thing(NamedTuple):
-    """Something that stands on the ground and is no target: its name among PROPS, and where."""
+    """A thing on the ground that is not a target: its name among PROPS, and its place."""
 
     name: str
     x: float
@@ -115,7 +115,7 @@ class Layout:
             [(*walk.middle, self.figures[walk.figure].length / 2) for walk in parked]
         ).reshape(-1, 3)
         self.things = list(self._furnish(random))
-        """What stands on the ground and is no target."""
+        """The things on the ground that are not targets."""
         self.walks = [*parked, *self._stand(random), *self._walk(random)]
 
     @property

@@ -1,4 +1,4 @@
-"""What stands in the synthetic scene and is no target: trees, stalls, bins, bags, benches.
+"""Things in the scene that are not targets: trees, stalls, bins, bags, benches.
 
 Some look like targets on purpose: round things with rings, long things of a dog's size, striped
 roofs and stacks of the size of vehicles.

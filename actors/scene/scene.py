@@ -1,13 +1,13 @@
-"""A synthetic scene from above that knows its truth: roads, a bridge, a plaza, and who is there.
+"""Draws the synthetic scene from above and gives its ground truth: roads, a bridge, a plaza.
 
     scene = Scene((1920, 1080), seed=7)
     scene.frame(12, pixels)
     scene.truth(12).boxes
 
-Frame n of a seed is the same whoever asks, in whatever order. Large targets (trucks, buses, cars)
-take 150 to 700 pixels at 1080p, small ones (people, dogs, cones) 10 to 40; other sizes of the frame
-scale them. Ground and figures are painted once, a frame is a copy with figures pasted, light and
-noise.
+Frame n of a seed is always the same, in whatever order frames are drawn. Large targets (trucks,
+buses, cars) take 150 to 700 pixels at 1080p, small ones (people, dogs, cones) 10 to 40; other sizes
+of the frame scale them. Ground and figures are painted once, a frame is a copy with figures pasted,
+light and noise.
 """
 
 from __future__ import annotations

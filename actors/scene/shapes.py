@@ -1,4 +1,4 @@
-"""What the synthetic scene consists of: classes, their sizes, and their outlines as geometry.
+"""Classes of the synthetic scene: their sizes, and their outlines as geometry.
 
 Seen from above, 43 pixels are a metre at 1080p. An outline is a union of rounded rectangles in the
 figure's own coordinates: the origin is its middle, +x is where it heads. Painting and truth both
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 LABELS = ("truck", "bus", "car", "person", "dog", "cone")
 TRUCK, BUS, CAR, PERSON, DOG, CONE = range(6)
 LARGE = 3
-"""The first so many labels are the large classes."""
+"""The number of large classes, which come first."""
 
 # Lengths (shortest, longest) along +x, pixels at 1080p; a person's and a cone's is the width.
 _LENGTHS = (
@@ -112,7 +112,7 @@ def rounded(x: float, y: float, a: float, b: float, radius: float) -> Floats:
 def clipped_bounds(
     parts: Floats, angle: float, x: float, y: float, size: tuple[int, int]
 ) -> tuple[float, float, float, float] | None:
-    """x1, y1, x2, y2 around what lies inside a frame of (width, height); None for nothing.
+    """x1, y1, x2, y2 around the part inside a frame of (width, height); None for nothing.
 
     The outline is turned by `angle` and its middle is at x, y. A long figure across the frame's
     edge has a smaller box than its whole box cut off there.
@@ -133,7 +133,7 @@ def clipped_bounds(
 
 
 def _cut(points: Floats, depth: Floats) -> Floats:
-    """A polygon without what lies outside (depth < 0): Sutherland and Hodgman, one edge."""
+    """A polygon without its part outside (depth < 0): Sutherland and Hodgman, one edge."""
     after, below = np.roll(points, -1, axis=0), np.roll(depth, -1)
     crossing = (depth < 0) != (below < 0)
     part = depth[crossing] / (depth[crossing] - below[crossing])

@@ -1,8 +1,8 @@
-"""The synthetic scene's world: who is where in frame n, and what of it can be seen.
+"""Where each figure of the scene is in frame n, and how much of it is visible: its ground truth.
 
-Positions are functions of the frame's number alone: traffic is an endless row of
-numbered places that moves along its lane, walkers go round on ellipses. So frame n is the same in
-whatever order frames are asked for. Geometry only, no OpenCV in here.
+Positions are functions of the frame's number alone: traffic is an endless row of numbered places
+that moves along its lane, walkers go round on ellipses. So frame n is the same in whatever order
+frames are drawn. Geometry only, no OpenCV in here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Truth:
     """The targets of one frame, in the order in which they are drawn."""
 
     boxes: npt.NDArray[np.float32]
-    """(n, 4) as x1, y1, x2, y2, frame pixels: around what lies inside the frame, covered or not."""
+    """(n, 4) as x1, y1, x2, y2, frame pixels: around the part inside the frame, covered or not."""
     class_ids: npt.NDArray[np.int64]
     """(n,), indexes of LABELS."""
     visible: npt.NDArray[np.float32]
@@ -49,7 +49,7 @@ class Truth:
 
 
 class Placed(NamedTuple):
-    """A figure in a frame: its number among the world's figures, its middle, its heading."""
+    """A figure in a frame: its number among the layout's figures, its middle, its heading."""
 
     figure: int
     x: int
@@ -59,10 +59,10 @@ class Placed(NamedTuple):
 
 
 class World:
-    """Everything about a scene but its pixels."""
+    """All figures of a scene and their ground truth, without pixels."""
 
     def __init__(self, size: tuple[int, int], seed: int) -> None:
-        """`size` is (width, height) of the frames; the same seed gives the same world."""
+        """`size` is (width, height) of the frames; the same seed gives the same scene."""
         self.layout = layout = Layout(size, seed)
         self._seed = seed
         self._outlines = [outline(one) for one in layout.figures]
@@ -108,24 +108,24 @@ class World:
             moved = lane.speed * self.layout.scale * number
             first, last = math.floor((-half - moved) / spacing), math.ceil((half - moved) / spacing)
             for place in range(first, last + 1):
-                who = self._who(index, lane, place)
-                if who is not None:
-                    spot = start + (place * spacing + moved + who[1]) * along
-                    yield Placed(who[0], round(spot[0]), round(spot[1]), angle, lane.road.high)
+                occupant = self._occupant(index, lane, place)
+                if occupant is not None:
+                    spot = start + (place * spacing + moved + occupant[1]) * along
+                    yield Placed(occupant[0], round(spot[0]), round(spot[1]), angle, lane.road.high)
 
-    def _who(self, index: int, lane: Lane, place: int) -> tuple[int, float] | None:
-        """Who has a lane's numbered place, and how far before or behind its middle it is."""
+    def _occupant(self, index: int, lane: Lane, place: int) -> tuple[int, float] | None:
+        """The figure at a lane's numbered place, and how far from its middle; None: it is empty."""
         key = (index, place)
         if key not in self._places:
             if len(self._places) > 4096:
                 self._places.clear()
             random = np.random.default_rng((self._seed, 2, index, place % (1 << 32)))
-            who = None
+            occupant = None
             if random.random() < lane.density:
                 one = int(random.choice(self.layout.by_kind[int(random.choice(lane.kinds))]))
                 room = max(lane.spacing * self.layout.scale - self.layout.figures[one].length, 0.0)
-                who = (one, float(random.uniform(-0.45, 0.45)) * room)
-            self._places[key] = who
+                occupant = (one, float(random.uniform(-0.45, 0.45)) * room)
+            self._places[key] = occupant
         return self._places[key]
 
     def truth(self, number: int) -> Truth:

@@ -46,7 +46,7 @@ OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _ONLY_VIDEO = "format_whitelist;" + ",".join(VIDEO_FORMATS)
 _GIVE = "give a video file, a folder or a glob of images"
 _NO_VIDEO = "there is no video track in it, only sound; give a file with a picture"
-_PLAYLIST = "it is a playlist; give the video files that it names, each as a stream of its own"
+_PLAYLIST = "it is a playlist; give the video files that it names, each as a stream"
 _INCOMPLETE = "it is incomplete: an .mp4 or .mov that was cut off has no index; copy it again"
 _PLAYLISTS = rb"#EXTM3U|\[playlist\]|ffconcat|v=0\s+o=|(<\?xml[^>]*>\s*)?<(MPD|asx|playlist|smil)\b"
 _TIMED_TEXTS = rb"WEBVTT|\[Script Info\]|\{\d+\}\{\d+\}|\d+\r?\n\d+:\d\d:\d\d[,.]\d+ --> "

@@ -25,7 +25,7 @@ from tests.support.footage import encode, index_first
 
 GIVE = "give a video file, a folder or a glob of images"
 TEXT = f"it is a text file; {GIVE}"
-PLAYLIST = "it is a playlist; give the video files that it names, each as a stream of its own"
+PLAYLIST = "it is a playlist; give the video files that it names, each as a stream"
 SUBTITLES = f"it is a file of subtitles; {GIVE}"
 ARCHIVE = f"it is an archive; unpack it, then {GIVE}"
 NO_VIDEO = "there is no video track in it, only sound; give a file with a picture"

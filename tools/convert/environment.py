@@ -1,7 +1,7 @@
 """The toolkit's environment: made once, outside of the project's, since it pins an old numpy.
 
 Without torch, which on x86_64 draws several GB of CUDA and which ONNX models do not need (see
-`actors/runtimes/toolkit_server.py`). Whoever wants it can install it there.
+`actors/runtimes/toolkit/server.py`). It can be installed there afterwards.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ models/yolo.py):
 
     xy = (2 s - 0.5 + grid) stride        wh = (2 s)^2 anchor
 
-A model that was trained with anchors of its own says so in none of its outputs: for such a one,
+Other anchors that a model was trained with cannot be seen in its outputs: for such a model,
 export the decoded layout.
 """
 

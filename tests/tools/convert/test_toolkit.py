@@ -177,7 +177,7 @@ def test_a_killed_server_is_an_error_and_leaves_nothing(toolkit: Toolkit) -> Non
     assert not toolkit.folder.exists()
 
 
-def test_the_server_goes_with_whoever_started_it(tmp_path: Path) -> None:
+def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path;"
         "from actors.runtimes.toolkit.client import Toolkit;"
@@ -200,7 +200,7 @@ def test_the_server_goes_with_whoever_started_it(tmp_path: Path) -> None:
 
 def _runs(pid: int) -> bool:
     try:
-        return "toolkit_server" in Path(f"/proc/{pid}/cmdline").read_text()
+        return "toolkit/server.py" in Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return False
 
