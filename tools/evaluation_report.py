@@ -215,7 +215,7 @@ def plot(criteria: Criteria, path: Path, scored: Sequence[ScoredVariant]) -> Non
     for axes in (by_recall, by_precision, curve):
         axes.set(xlim=(0, 1.04), ylim=(0, 1.04))
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower left")
+        axes.legend()
     figure.suptitle(
         f"{criteria.topology.name}, right is IoU >= {criteria.iou:g}".replace("$", r"\$")
     )
