@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
@@ -13,6 +13,9 @@ from rich.table import Table
 from .printing import console
 from .scoring import CocoMap, Count, Verdicts, count, precision_recall, size_ranges
 from .topology_variants import VariantRun
+
+if TYPE_CHECKING:  # matplotlib is an extra
+    from matplotlib.figure import Figure
 
 # Of a table that is not written to a terminal.
 _WIDTH = 120
@@ -179,7 +182,12 @@ def _remarks(ran: VariantRun) -> Iterator[str]:
 
 
 def plot(criteria: Criteria, path: Path, scored: Sequence[ScoredVariant]) -> None:
-    """Draw recall and precision over the score, and against each other, a line a variant."""
+    """Draw the curves into a file. OSError when it cannot be written."""
+    curves(criteria, scored).savefig(path, dpi=120)
+
+
+def curves(criteria: Criteria, scored: Sequence[ScoredVariant]) -> Figure:
+    """Recall and precision over the score, and precision over recall, a line a variant."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 4.8), layout="constrained")
@@ -219,7 +227,7 @@ def plot(criteria: Criteria, path: Path, scored: Sequence[ScoredVariant]) -> Non
     figure.suptitle(
         f"{criteria.topology.name}, right is IoU >= {criteria.iou:g}".replace("$", r"\$")
     )
-    figure.savefig(path, dpi=120)
+    return figure
 
 
 def _label(one: ScoredVariant) -> str:
