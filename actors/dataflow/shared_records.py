@@ -36,7 +36,7 @@ class StreamRecord(Record):
     counted = Word()
     """Which frame was captured last, and how many were, see `capture`."""
     end_seq = Word()
-    """The last sequence number there will be, + 1; -1 while the source goes on."""
+    """The last sequence number there will be, + 1; -1 until the source has ended."""
     dropped_no_free_slot = Word()
     dropped_newer_frame = Word()
     unreadable = Word()

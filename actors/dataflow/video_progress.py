@@ -41,7 +41,7 @@ class Paint:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Action: tell capture and merger that the frames up to `seq` are finished."""
+    """Action: send capture and merger that the frames up to `seq` are finished."""
 
     seq: int
 

@@ -22,7 +22,7 @@ _Done = TypeVar("_Done")
 class FrameFiles:
     """The files at `video` and `pictures` (None: that is not wanted), frames per second `fps`.
 
-    What cannot be written is closed, and stands in `failures` with the reason until it is taken.
+    What cannot be written is closed, and added to `failures` with its reason.
     """
 
     video: Path | None

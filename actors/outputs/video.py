@@ -172,7 +172,7 @@ def _fragments(path: Path) -> int:
 def _join(found: list[Path], path: Path) -> None:
     """Copy the parts' packets into one file, which then takes the place of `path`.
 
-    A part whose writer died before its first frame may not even have a header: it is passed over.
+    A part may not even have a header, if its writer died before the first frame: it is passed over.
     """
     whole = joined(path)
     with_frames = [one for one in found if any(_packets(one))]

@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from actors.sources.contract import Source
 from actors.sources.live import LiveSource
@@ -51,21 +51,31 @@ class SourceState:
     remarks: tuple[str, ...] = ()
 
 
-class Reader(Protocol):
-    """An open source. For one thread."""
+class Reader:
+    """An open source, for one thread. What has a body here is right for a file, which waits."""
 
-    @property
-    def ended(self) -> bool:
-        """Whether there will be no more frames."""
+    ended = False
+    """Whether there will be no more frames."""
 
     def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
         """The next frame (as for `Source.read`); None when there is none (yet). SourceError."""
+        raise NotImplementedError
 
     def counts(self) -> SourceCounts:
         """All counts; to be read before the frame that was read last is committed."""
+        raise NotImplementedError
+
+    def unreadable_text(self) -> str:
+        """What could not be decoded last, in one sentence."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the source. May be called again."""
+        raise NotImplementedError
 
     def state(self) -> SourceState:
         """How the source is now."""
+        return SourceState()
 
     def set_room(self, free: bool) -> None:
         """Say whether there is room for a frame."""
@@ -73,19 +83,12 @@ class Reader(Protocol):
     def woken(self) -> None:
         """Clear what woke the caller; before `read`, so that no frame is overlooked."""
 
-    def unreadable_text(self) -> str:
-        """What could not be decoded last, in one sentence."""
 
-    def close(self) -> None:
-        """Close the source. May be called again."""
-
-
-class FileReader:
+class FileReader(Reader):
     """Reads a file, images or the drawn scene."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.ended = False
 
     def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
         """The next frame, see `Reader.read`."""
@@ -97,29 +100,19 @@ class FileReader:
         return CapturedFrame(size, time.monotonic_ns(), time.time_ns(), source_frame)
 
     def counts(self) -> SourceCounts:
-        """All counts since it was opened."""
+        """The frames that were passed over."""
         return SourceCounts(self._source.unreadable)
-
-    def state(self) -> SourceState:
-        """How the source is now."""
-        return SourceState()
-
-    def set_room(self, free: bool) -> None:
-        """A file waits."""
-
-    def woken(self) -> None:
-        """A file wakes nothing."""
 
     def unreadable_text(self) -> str:
         """What could not be decoded last, in one sentence."""
         return f"{self._source.last_error} (passed over and counted)"
 
     def close(self) -> None:
-        """Close the source. May be called again."""
+        """Close the file."""
         self._source.close()
 
 
-class LiveReader:
+class LiveReader(Reader):
     """Reads the newest frame of a live source, which begins to connect at the first read."""
 
     def __init__(self, source: LiveSource, wake_fd: int) -> None:
@@ -127,15 +120,11 @@ class LiveReader:
         self._source = source
         self._wake_fd = wake_fd
 
-    @property
-    def ended(self) -> bool:
-        """Whether there will be no more frames."""
-        return self._source.ended
-
     def read(self, slot: NDArray[np.uint8]) -> CapturedFrame | None:
         """The next frame, see `Reader.read`."""
         self._source.start()
         taken = self._source.take(slot)
+        self.ended = self._source.ended
         if taken is None:
             return None
         return CapturedFrame(
@@ -143,7 +132,7 @@ class LiveReader:
         )
 
     def counts(self) -> SourceCounts:
-        """All counts since it was opened."""
+        """All counts of the source."""
         source = self._source
         return SourceCounts(
             unreadable=source.unreadable,
@@ -152,24 +141,24 @@ class LiveReader:
             reconnects=source.reconnects,
         )
 
+    def unreadable_text(self) -> str:
+        """That some cannot be decoded: a source may give thousands."""
+        return f"{self._source.name}: a frame cannot be decoded; further ones are only counted"
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
     def state(self) -> SourceState:
-        """How the source is now."""
+        """Its connection, and what it gives."""
         source = self._source
         return SourceState(source.name, source.connected, source.trouble, source.remarks)
 
     def set_room(self, free: bool) -> None:
-        """See `LiveSource.set_room`."""
+        """Say whether there is room for a frame."""
         self._source.set_room(free)
 
     def woken(self) -> None:
-        """Clear what woke the caller."""
+        """Clear the eventfd."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake_fd)
-
-    def unreadable_text(self) -> str:
-        """What could not be decoded last, in one sentence."""
-        return f"{self._source.name}: a frame cannot be decoded; further ones are only counted"
-
-    def close(self) -> None:
-        """Close the source. May be called again."""
-        self._source.close()

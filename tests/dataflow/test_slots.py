@@ -29,7 +29,7 @@ SIZE = (8, 6)
 
 
 class File:
-    """A file some of whose frames cannot be read, looped or not, read from `start`."""
+    """A file with frames that cannot be read, looped or not, read from `start`."""
 
     def __init__(self, readable: list[bool], *, start: int, loop: bool) -> None:
         self.readable = readable
@@ -97,7 +97,7 @@ class World:
     # ------------------------------------------------------------ lives
 
     def start(self) -> None:
-        """A new incarnation; it hears which actors are ready, as every new actor does."""
+        """A new incarnation; it is sent which actors are ready, as every new actor does."""
         while True:
             self.may_die(0.5)
             try:

@@ -1,4 +1,4 @@
-"""A folder of pictures whose writer may die or find the disk full."""
+"""A folder of pictures: its writer may die or find the disk full."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from actors.outputs.video_files import joined, part, remove
 
 
 def picture(number: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
-    """A frame whose brightness tells its number."""
+    """A frame with the brightness of its number."""
     return np.full((size[1], size[0], 3), 10 + 5 * number, np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Outputs that break, vanish or are left from an earlier run: the run goes on and says so."""
+"""Outputs that break, vanish or are left from an earlier run: the run continues and reports it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tools.run_harness import Harness, pids
 
 
 def _topology(video: Path) -> str:
-    """More frames than slots, so that a run whose slots do not come back stands still."""
+    """More frames than slots, so that a run that loses its slots stops."""
     topology = runs.stream(video, loop=True) + runs.instant() + runs.stage("s", "frame")
     return topology + runs.workers(1)
 
@@ -39,14 +39,14 @@ def _kill_renderer(harness: Harness) -> None:
     runs.wait_for(lambda: pids(harness.status()).get("renderer", before) != before)
 
 
-def _goes_on(harness: Harness) -> None:
+def _continues(harness: Harness) -> None:
     """The run publishes far more frames than there are slots."""
     published = harness.status()["streams"][0]["published"]
     runs.wait_for(lambda: harness.status()["streams"][0]["published"] > published + 50)
 
 
 def _stop(harness: Harness) -> list[str]:
-    """End a run whose output is broken; what it said about its outputs."""
+    """End a run with a broken output; what it printed about its outputs."""
     harness.ask(do="stop")
     assert harness.wait(20) == 1, harness.stderr
     lines = harness.stderr.splitlines()
@@ -65,9 +65,9 @@ def test_a_broken_video_stays_broken_when_the_renderer_dies(
         renderer = pids(harness.wait_until_running())["renderer"]
         resource.prlimit(renderer, resource.RLIMIT_FSIZE, (600_000, 600_000))
         runs.wait_for(lambda: _broken(harness))
-        _goes_on(harness)
+        _continues(harness)
         _kill_renderer(harness)  # the next one has no such limit
-        _goes_on(harness)
+        _continues(harness)
         lines = _stop(harness)
     (drawn,) = (line for line in lines if "drawn into" in line)
     state = re.fullmatch(r".*: incomplete, (\d+) frames? of it can be used", drawn)
@@ -86,16 +86,16 @@ def test_a_video_that_was_deleted_is_broken_for_the_next_renderer(
     with Harness(_topology(scene_video), *options) as harness:
         harness.wait_until_running()
         runs.wait_for(lambda: out.exists())
-        _goes_on(harness)
+        _continues(harness)
         _kill_renderer(harness)
         runs.wait_for(lambda: len(parts(out)) == 2)
-        # The parts of a film whose beginning is gone once made their listing endless.
+        # Without its first file, listing a video's parts was once endless.
         out.unlink()
         _kill_renderer(harness)
         runs.wait_for(lambda: _broken(harness))
-        _goes_on(harness)
+        _continues(harness)
         _kill_renderer(harness)
-        _goes_on(harness)
+        _continues(harness)
         lines = _stop(harness)
     assert any("warning" in line and "are gone from it" in line for line in lines), lines
     assert any("incomplete, nothing of it can be used" in line for line in lines), lines

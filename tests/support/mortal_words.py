@@ -1,4 +1,4 @@
-"""Shared records whose writer can be killed between any two writes."""
+"""Shared records with a writer that can be killed between any two writes."""
 
 from __future__ import annotations
 
