@@ -185,7 +185,7 @@ class Dispatch:
         job = self._queue.take_back(worker, id_)
         if job is None or job.state != id_:
             return []
-        if not error and not _readable(detections):
+        if detections and not error and not _readable(detections):
             error = "its detections cannot be read"
         if error:
             return self._run_again(job, worker, "" if error == STALE else ERROR, error)
@@ -240,7 +240,10 @@ class Dispatch:
     def waiting(self) -> int:
         """Jobs that no worker holds."""
         return sum(
-            job.state == PENDING for frame in self._frames.values() for job in _all_jobs(frame)
+            job.state == PENDING
+            for frame in self._frames.values()
+            for jobs in frame.jobs
+            for job in jobs
         )
 
     @property
