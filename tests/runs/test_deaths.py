@@ -66,8 +66,8 @@ def _restart(*arguments: str) -> Disturb:
     return disturb
 
 
-def _kill_nursery(harness: Harness) -> None:
-    """The process that all actors are forked from: nobody notices until one is to be forked."""
+def _kill_fork_server(harness: Harness) -> None:
+    """The process that all actors are forked from."""
     for process in runs.processes_of(harness):
         if "fork server" in process.cmdline()[0]:
             process.kill()
@@ -83,10 +83,10 @@ DISTURBANCES: dict[str, list[Disturb]] = {
     "kill the merger": [_kill("merger"), _kill("merger")],
     "kill the capture": [_kill("cam0"), _kill("cam0")],
     "kill tiler and merger at once": [_kill("tiler", "merger")],
-    "kill everybody at once": [_kill("cam0", "tiler", "npu0", "npu1", "npu2", "merger")],
+    "kill all actors at once": [_kill("cam0", "tiler", "npu0", "npu1", "npu2", "merger")],
     "a worker hangs": [_stop_signal("npu1")],
     "the tiler hangs": [_stop_signal("tiler")],
-    "kill the fork server, then a worker": [_kill_nursery, _kill("npu0"), _kill("npu1")],
+    "kill the fork server, then workers": [_kill_fork_server, _kill("npu0"), _kill("npu1")],
     "restart the merger and the tiler": [_restart("merger", "tiler")],
 }
 
@@ -105,7 +105,7 @@ def test_results_are_those_of_an_undisturbed_run(
                 frames = message.frames
                 break
             # Delivery is at least once: after a merger's death its last frame may come twice.
-            merger_died = "merger" in kind or "everybody" in kind
+            merger_died = "merger" in kind or "all actors" in kind
             if merger_died and records and message.seq == records[-1]["seq"]:
                 continue
             records.append(message.raw)
@@ -141,7 +141,7 @@ def test_video_survives_the_renderers_death(topology: str, tmp_path: Path) -> No
     assert shown == list(range(FRAMES))
 
 
-def test_killed_supervisor_takes_everybody_with_it(topology: str) -> None:
+def test_all_processes_end_with_a_killed_supervisor(topology: str) -> None:
     with Harness(topology) as harness:
         harness.wait_until_running()
         processes = runs.processes_of(harness)

@@ -1,4 +1,4 @@
-"""A machine that gives the actors no processor for a while: slow is not hung."""
+"""A machine that gives the actors no processor for a while: a slow actor is not hung."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_pause_of_the_whole_machine_is_no_hang(scene_video: Path) -> None:
             records.append(message.raw)
             if message.seq == 30:
                 assert harness.process is not None
-                everybody = [psutil.Process(harness.process.pid), *runs.processes_of(harness)]
-                for process in everybody:
+                processes = [psutil.Process(harness.process.pid), *runs.processes_of(harness)]
+                for process in processes:
                     process.send_signal(signal.SIGSTOP)
                 time.sleep(PAUSE_S)
-                for process in everybody:
+                for process in processes:
                     process.send_signal(signal.SIGCONT)
                 paused = True
             if message.seq == 100:

@@ -1,4 +1,4 @@
-"""Silence that counts: a hang is told from a wait for a processor."""
+"""Heartbeat age: a hang is distinguished from a wait for a processor."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def receive(inbox: Inbox, count: int, seconds: float = 10.0) -> list[Message]:
 
 
 def raw(context: Context, folder: Path, name: str) -> zmq.Socket[bytes]:
-    """Somebody who sends what he likes."""
+    """A socket that sends anything."""
     socket = context.socket(zmq.PUSH)
     socket.connect(endpoint(folder, name))
     return socket
@@ -81,11 +81,11 @@ def test_an_empty_inbox_gives_nothing_at_once(context: Context, short_tmp: Path)
     assert Inbox(Transport(context, short_tmp, CODEC), "b").drain() == []
 
 
-def test_what_is_no_message_is_counted_and_the_rest_is_read(
+def test_what_is_not_a_message_is_counted_and_the_rest_is_read(
     context: Context, short_tmp: Path
 ) -> None:
     inbox = Inbox(Transport(context, short_tmp, CODEC, TOKEN), "b")
-    stranger = raw(context, short_tmp, "b")
+    outsider = raw(context, short_tmp, "b")
     junk = [
         [b""],
         [b"\xc1"],
@@ -98,8 +98,8 @@ def test_what_is_no_message_is_counted_and_the_rest_is_read(
         [b"x" * 100_000],
     ]
     for parts in junk:
-        stranger.send_multipart(parts)
-    stranger.send(HEAD + CODEC.encode(Stop()))
+        outsider.send_multipart(parts)
+    outsider.send(HEAD + CODEC.encode(Stop()))
     assert receive(inbox, 1) == [Stop()]
     assert inbox.malformed == len(junk)
 
@@ -108,10 +108,10 @@ def test_what_is_not_of_this_run_is_counted(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
     inbox = Inbox(Transport(context, short_tmp, CODEC, TOKEN), "b")
-    strangers = []
+    outsiders = []
     for token in (b"", b"of a rum", b"of a ru", b"\0\0\0\0\0\0\0\0"):
-        strangers.append(Outbox(Transport(context, short_tmp, CODEC, token), peers))
-        assert strangers[-1].send("b", Stop())
+        outsiders.append(Outbox(Transport(context, short_tmp, CODEC, token), peers))
+        assert outsiders[-1].send("b", Stop())
         assert inbox.socket.poll(10_000)
         assert inbox.drain() == []
     assert inbox.malformed == 4
@@ -124,17 +124,30 @@ def test_what_is_too_large_is_dropped_and_the_next_message_arrives(
     context: Context, short_tmp: Path
 ) -> None:
     inbox = Inbox(Transport(context, short_tmp, CODEC, TOKEN), "b")
-    stranger = raw(context, short_tmp, "b")
-    stranger.send(HEAD + CODEC.encode(Answer("cam0", 0, 0, 0, b"x" * LARGEST)))
-    stranger.send(HEAD + CODEC.encode(Stop()))
+    outsider = raw(context, short_tmp, "b")
+    outsider.send(HEAD + CODEC.encode(Answer("cam0", 0, 0, 0, b"x" * LARGEST)))
+    outsider.send(HEAD + CODEC.encode(Stop()))
     assert receive(inbox, 1) == [Stop()]
-    stranger.send(HEAD + CODEC.encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
+    outsider.send(HEAD + CODEC.encode(Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100))))
     assert len(receive(inbox, 1)) == 1
 
 
-def test_nothing_is_sent_to_who_is_down(context: Context, short_tmp: Path, peers: Peers) -> None:
+def test_too_large_a_message_is_not_sent_and_counted(
+    context: Context, short_tmp: Path, peers: Peers
+) -> None:
+    inbox = Inbox(Transport(context, short_tmp, CODEC), "b")
     outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
-    assert not outbox.send("c", Stop())  # never heard of
+    assert not outbox.send("b", Answer("cam0", 0, 0, 0, b"x" * LARGEST))
+    assert outbox.unsent == 1
+    assert outbox.send("b", Answer("cam0", 0, 0, 0, b"x" * (LARGEST - 100)))
+    assert len(receive(inbox, 1)) == 1
+
+
+def test_nothing_is_sent_to_an_actor_that_is_down(
+    context: Context, short_tmp: Path, peers: Peers
+) -> None:
+    outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
+    assert not outbox.send("c", Stop())  # never up
     peers.down("b", 1)
     assert not outbox.send("b", Stop())
     inbox = Inbox(Transport(context, short_tmp, CODEC), "b", incarnation=2)
@@ -148,9 +161,9 @@ def test_what_was_queued_for_the_old_incarnation_is_ignored_by_the_new(
 ) -> None:
     outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
     for _ in range(5):
-        assert outbox.send("b", Stop())  # nobody has bound yet: it waits in the socket
+        assert outbox.send("b", Stop())  # nothing is bound yet: it waits in the socket
     peers.down("b", 1)
-    # While it starts and before anybody hears that it is up, the old socket connects to it.
+    # While it starts, before its Up, the old socket connects to it.
     inbox = Inbox(Transport(context, short_tmp, CODEC), "b", incarnation=2)
     assert inbox.socket.poll(10_000)
     peers.up("b", 2)
@@ -175,7 +188,7 @@ def test_an_inbox_that_was_bound_anew_is_found(
     assert receive(second, 1) == [Stop()]
 
 
-def test_who_does_not_read_makes_nobody_wait(
+def test_receiver_that_does_not_read_makes_no_sender_wait(
     context: Context, short_tmp: Path, peers: Peers
 ) -> None:
     outbox = Outbox(Transport(context, short_tmp, CODEC), peers)
@@ -194,10 +207,10 @@ def test_close_lets_what_was_sent_travel(context: Context, short_tmp: Path, peer
     assert receive(inbox, 1) == [Stop()]
 
 
-# ---------------------------------------------------------------- who is up
+# ---------------------------------------------------------------- peers
 
 
-def test_peers_know_the_incarnation_under_which_somebody_is_up() -> None:
+def test_peers_have_the_incarnation_under_which_an_actor_is_up() -> None:
     peers = Peers()
     assert peers.incarnation("a") == 0
     peers.up("a", 1)
@@ -208,7 +221,7 @@ def test_peers_know_the_incarnation_under_which_somebody_is_up() -> None:
     peers.down("a", 3)
     assert peers.incarnation("a") == 0
     peers.down("a", 3)
-    peers.down("nobody", 1)
+    peers.down("unknown", 1)
     assert peers.incarnation("a") == 0
 
 
@@ -249,7 +262,7 @@ def test_wait_for_wakes_when_it_comes_up(noise: bool) -> None:
     assert time.monotonic() - begin < 10
 
 
-def test_giving_up_ends_all_waiting_but_not_what_is_known() -> None:
+def test_giving_up_ends_all_waiting_and_keeps_what_is_up() -> None:
     peers = Peers()
     peers.up("a", 1)
     answers: list[bool] = []

@@ -1,4 +1,4 @@
-"""Shared memory: pages, slots, who may write, and that nobody can shrink it under the others."""
+"""Shared memory: pages, slots, which process may write, and that none can shrink it."""
 
 from __future__ import annotations
 

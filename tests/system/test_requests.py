@@ -1,4 +1,4 @@
-"""Requests to a real supervisor, of no actors, over its control socket: no content is its end."""
+"""Requests to a real supervisor, of no actors, over its control socket: no content ends it."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def test_events_that_are_not_there_are_waited_for_a_second(supervisor: Superviso
 def test_junk_is_counted_and_the_next_request_is_answered(supervisor: Supervisor) -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        stranger = context.socket(zmq.DEALER)
-        stranger.connect(endpoint(supervisor.rundir, SOCKET))
+        outsider = context.socket(zmq.DEALER)
+        outsider.connect(endpoint(supervisor.rundir, SOCKET))
         for parts in ([b"x"], [b"", b"\xc1"], [b"", msgpack.packb([1])], [b"", b"", b""]):
-            stranger.send_multipart(parts)
-        stranger.send_multipart([b"", msgpack.packb({"do": "status"})])
-        assert stranger.poll(5000)
-        assert msgpack.unpackb(stranger.recv_multipart()[1]) == {"ok": True, "status": {}}
+            outsider.send_multipart(parts)
+        outsider.send_multipart([b"", msgpack.packb({"do": "status"})])
+        assert outsider.poll(5000)
+        assert msgpack.unpackb(outsider.recv_multipart()[1]) == {"ok": True, "status": {}}
     finally:
         context.destroy(linger=0)
     assert supervisor.malformed == 4

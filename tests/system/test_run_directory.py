@@ -175,7 +175,7 @@ def test_a_file_in_its_place_is_refused_in_a_sentence(runtime_dir: Path) -> None
 def test_a_base_that_cannot_be_written_is_refused_in_a_sentence(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # /proc can be entered, and nobody makes folders in it, root neither.
+    # /proc can be entered, and no user can make folders in it, not even root.
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc")
     with pytest.raises(RunDirectoryError) as caught:
         RunDirectory.acquire("street")
@@ -201,7 +201,7 @@ def test_a_folder_within_it_is_refused_in_a_sentence(runtime_dir: Path) -> None:
 
 
 def test_a_base_that_was_removed_under_the_run_is_no_fault_at_its_end(runtime_dir: Path) -> None:
-    """The last logout of a user removes /run/user/UID, and a run under nohup goes on."""
+    """The last logout of a user removes /run/user/UID, and a run under nohup continues."""
     directory = RunDirectory.acquire("street")
     directory.path.rmdir()
     directory.path.parent.rmdir()
@@ -232,7 +232,7 @@ def test_the_longest_names_make_addresses_that_zeromq_binds(
         RunDirectory.acquire("r" * (LONGEST_NAME + 1))
 
 
-def test_live_runs_are_those_that_somebody_listens_in(runtime_dir: Path) -> None:
+def test_live_runs_are_those_whose_socket_is_listened_on(runtime_dir: Path) -> None:
     assert live_runs("control") == []
     directories = [RunDirectory.acquire(name) for name in ("yard", "street", "dead", "bare")]
     with socket.socket(socket.AF_UNIX) as yard, socket.socket(socket.AF_UNIX) as street:
@@ -255,7 +255,7 @@ def test_wait_until_free(runtime_dir: Path) -> None:
 
 
 def test_many_take_and_release_at_the_same_time(runtime_dir: Path) -> None:
-    """Nobody ever holds it beside another, and who does not get it is told so in a sentence."""
+    """No two processes hold it at once, and one that does not get it is refused in a sentence."""
     inside: list[int] = []
     faults: list[str] = []
     taken = [0] * 8
