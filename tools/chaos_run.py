@@ -1,7 +1,7 @@
-"""One topology run twice, undisturbed and disturbed, and what came of it.
+"""Run a topology twice, undisturbed and disturbed, and compare the two.
 
 The caller's thread reads the results and compares them; a second one disturbs, looks at what
-everybody holds before and after, and ends the run; a third collects the run's events.
+each process holds before and after, and ends the run; a third collects the run's events.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from .recovery_times import Delays, Injection, crashes_ns, measure
 from .result_comparison import Compared, Comparison, Reference
 from .run_harness import Harness, HarnessError, messages_until_end
 
-# Before the first disturbance and after the last: what everybody holds then is what they hold at
+# Before the first disturbance and after the last: what the processes hold then is what they hold at
 # work, and the last events have come.
 _CALM_S = 1.5
-_CENSUS_S = 5.0
+_GROWTH_S = 5.0
 _LOOK_S = 0.1
 _END_S = 20.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial. `broken` is what was promised and not kept, a line each."""
+    """The result of a chaos run. `broken` has a line for each promise that was not kept."""
 
     compared: Compared
     delays: Delays
@@ -49,7 +49,7 @@ class Outcome:
     """Disturbances by how they came: alone, together, starting."""
     in_gap: Sequence[Injection]
     """What was done during the longest gap between two frames."""
-    held: Mapping[str, tuple[run_resources.Held, run_resources.Held]]
+    held: Mapping[str, tuple[run_resources.ProcessResources, run_resources.ProcessResources]]
     """What each process held before the first disturbance and after the last, by name."""
     made_to_loop: bool
     """The sources were played over and over although the topology does not say so."""
@@ -121,7 +121,7 @@ class ChaosRun:
         try:
             references = {name: Reference(own) for name, own in records.items()}
         except ValueError as error:
-            raise HarnessError(f"the undisturbed run is no reference: {error}") from None
+            raise HarnessError(f"the undisturbed run cannot be a reference: {error}") from None
         comparison = Comparison(references, looped=False)
         times = []
         for own in records.values():
@@ -156,7 +156,9 @@ class _Disturbed:
         self.broken: list[str] = []
         self.reader = EventReader(harness)
         self.seconds = 0.0
-        self.held: dict[str, tuple[run_resources.Held, run_resources.Held]] = {}
+        self.held: dict[
+            str, tuple[run_resources.ProcessResources, run_resources.ProcessResources]
+        ] = {}
         self._harness = harness
         self._injector = injector
         self._comparison = comparison
@@ -198,30 +200,30 @@ class _Disturbed:
     # ------------------------------------------------------------ the second thread
 
     def _conduct(self) -> None:
-        """Disturb, look around, end the run."""
+        """Disturb, measure resources, end the run."""
         try:
             time.sleep(_CALM_S)
             self._processes = run_resources.processes_of(self._harness)
             self._leases = run_resources.Leases(self._harness)
-            before = run_resources.take(self._harness)
+            before = run_resources.measure(self._harness)
             self._injector.run()
             time.sleep(_CALM_S)
             if not self._injector.over:
-                # A hang is noticed after 1.5 s: whoever was stopped last may be on its way back,
+                # A hang is noticed after 1.5 s: the actor stopped last may still be restarting,
                 # and a stop waits 2 s for frames, no longer.
                 self._harness.wait_until_running()
-                self._look_around(before)
+                self._measure_growth(before)
                 if self._comparison.looped:
                     self._harness.ask(do="stop")
         except (HarnessError, ControlError, OSError, psutil.Error) as error:
             self._failure = str(error)
 
-    def _look_around(self, before: Mapping[str, run_resources.Held]) -> None:
-        deadline = time.monotonic() + _CENSUS_S
-        after = run_resources.take(self._harness)
+    def _measure_growth(self, before: Mapping[str, run_resources.ProcessResources]) -> None:
+        deadline = time.monotonic() + _GROWTH_S
+        after = run_resources.measure(self._harness)
         while (grown := run_resources.growth(before, after)) and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
-            after = run_resources.take(self._harness)
+            after = run_resources.measure(self._harness)
         self.broken += grown
         self.held = {name: (before[name], now) for name, now in after.items() if name in before}
         self._processes = run_resources.processes_of(self._harness)
@@ -229,7 +231,7 @@ class _Disturbed:
     # ------------------------------------------------------------ the verdict
 
     def _states(self) -> str:
-        """Who is up and what lies where, for whoever has to find out why nothing goes on."""
+        """States of actors and streams, for the message about a run that is stuck."""
         try:
             status = self._harness.ask(do="status", seconds=5.0)["status"]
         except ControlError as error:
@@ -252,7 +254,7 @@ class _Disturbed:
         assert self._harness.process is not None
         if self._failure is not None:
             self.broken.append(self._failure)
-            return  # the run still goes on
+            return  # the run is still up
         try:
             code = self._harness.wait(_END_S)
         except HarnessError as error:

@@ -37,7 +37,7 @@ _COMMANDS = ("launch", "actorctl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command's entry: the tool's exit code, 2 for a name that is no tool's."""
+    """The command's entry: the tool's exit code, 2 for an unknown name."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     name, *arguments = (list(sys.argv[1:]) if argv is None else list(argv)) or ["--help"]

@@ -14,7 +14,7 @@ Models report everything from --conf on, and the thresholds are applied afterwar
 seen the weak boxes too: a run with that conf of its own differs a little (on the street video at
 0.25, whole frame and tiles: recall 0.876 for 0.878, precision 0.840 for 0.834). mAP as it is
 published takes --conf 0.001, and is higher (YOLOv8n on 60 images of COCO: 0.442 for 0.422).
-An ignored or crowd box is no target, and finding it no mistake.
+An ignored or crowd box is not a target, and finding it is not a mistake.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def _criteria(arguments: argparse.ArgumentParser, options: argparse.Namespace) -
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number of frames from 1 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames from 1 on")
     return int(text)
 
 
@@ -282,7 +282,9 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f'"{text}" is no list of numbers, as 0.25,0.5') from None
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not a list of numbers, as 0.25,0.5'
+        ) from None
 
 
 if __name__ == "__main__":

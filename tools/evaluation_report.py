@@ -144,7 +144,7 @@ def _curves(criteria: Criteria, scored: Sequence[ScoredVariant]) -> Table:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    # Where the terminal is narrow a figure goes on in the next line; none is cut.
+    # Where the terminal is narrow a figure is wrapped, not cut.
     table.add_column(first, overflow="fold")
     for other in others:
         table.add_column(other, justify="right", overflow="fold")

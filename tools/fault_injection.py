@@ -1,6 +1,6 @@
-"""Disturbs a run: signals and restarts for random actors at random moments, as a seed has it.
+"""Fault injection: signals and restarts for random actors at random moments, fixed by a seed.
 
-What is done when is fixed by the seed; whom it hits depends on who is up at that moment. Roles are
+What is done when is fixed by the seed; which actor it hits depends on which are up then. Roles are
 chosen first and then one of their actors, so that three workers get no more than one tiler. An
 actor that was hit is left alone until it is up again, except where it is to be hit while it starts.
 """
@@ -62,7 +62,7 @@ def steps(counts: Mapping[str, int], interval_s: float, chance: random.Random) -
     made = []
     while kinds:
         how, draw = ALONE, chance.random()
-        # Who starts again must have ended first: of a stopped one that is noticed much later.
+        # An actor restarts only after its end: of a stopped one that is noticed much later.
         if len(kinds) > 1 and draw < _STARTING and kinds[-1] == "kill":
             how = STARTING
         elif len(kinds) > 1 and draw > 1 - _TOGETHER:
@@ -73,7 +73,7 @@ def steps(counts: Mapping[str, int], interval_s: float, chance: random.Random) -
 
 
 class FaultInjector:
-    """Works off the steps. Attributes may be read by other threads meanwhile."""
+    """Carries out the steps. Attributes may be read by other threads meanwhile."""
 
     def __init__(
         self, harness: Harness, todo: list[Step], roles: Collection[str], chance: random.Random
@@ -96,7 +96,7 @@ class FaultInjector:
         self._halt.set()
 
     def run(self) -> None:
-        """Do all steps, and wait until everybody is up again. HarnessError when that cannot be."""
+        """Do all steps, and wait until all actors are up again. HarnessError when they are not."""
         for step in self._todo:
             if self._halt.wait(step.wait_s) or self.over:
                 break
@@ -133,7 +133,9 @@ class FaultInjector:
             if by_role:
                 return self._chance.choice(by_role[self._chance.choice(sorted(by_role))])
             if time.monotonic() > deadline:
-                raise HarnessError(f"nobody to disturb was up within {_PATIENCE_S:.0f} s: {actors}")
+                raise HarnessError(
+                    f"no actor to disturb was up within {_PATIENCE_S:.0f} s: {actors}"
+                )
             self._halt.wait(_LOOK_S)
         return None
 
@@ -175,14 +177,14 @@ class FaultInjector:
         return False
 
     def _signal(self, pid: int, number: signal.Signals) -> bool:
-        """Signal one of the run's actors; False when there is no such process any more."""
+        """Signal one of the run's actors; False when the process is gone."""
         assert self._harness.process is not None
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             return False
         try:
-            # The number may belong to somebody else by now; the descriptor cannot change hands.
+            # The number may belong to another process by now; the descriptor cannot change hands.
             if _parent(pid) != self._harness.process.pid:
                 return False
             signal.pidfd_send_signal(pidfd, number)
@@ -201,7 +203,7 @@ class FaultInjector:
     # ------------------------------------------------------------ afterwards
 
     def _settle(self) -> None:
-        """Wait until everybody who was hit is up again."""
+        """Wait until all actors that were hit are up again."""
         deadline = time.monotonic() + _PATIENCE_S
         while not self._halt.is_set() and not self.over:
             actors = self._harness.status()["actors"]

@@ -1,4 +1,4 @@
-"""What is really in the frames: ground truth of three kinds, as `Targets` by frame.
+"""Ground truth of three kinds, as `Targets` by frame.
 
 synthetic   The records themselves carry it: `[results] ground_truth = true`, source "synthetic".
 COCO        JSON for a folder or glob of images, which are known by their file names. The label is
@@ -50,7 +50,7 @@ class GroundTruth(Protocol):
 
     @property
     def frames(self) -> int | None:
-        """So many of each source's frames hold all that is known; None: there is no end."""
+        """Number of each source's frames up to the last annotated one; None: there is no end."""
 
     def targets(self, record: Record) -> Targets | None:
         """Those of a published frame; None when it is not annotated. May raise GroundTruthError."""
@@ -67,7 +67,7 @@ def read_truth(truth: str, sources: Mapping[str, str], label: str | None = None)
             if source_kind(source) != "synthetic":
                 raise GroundTruthError(
                     f"--truth synthetic: streams.{name}.source is {source}, and only the source "
-                    '"synthetic" knows its own truth; give --truth FILE'
+                    '"synthetic" has its own truth; give --truth FILE'
                 )
         _refuse_label(label, "the synthetic scene's objects")
         return SyntheticGroundTruth()
@@ -76,8 +76,8 @@ def read_truth(truth: str, sources: Mapping[str, str], label: str | None = None)
     for name, source in sources.items():
         if source_kind(source) in ("camera", "network", "synthetic"):
             raise GroundTruthError(
-                f"{path}: streams.{name}.source is {source}, whose frames no file can know; give "
-                f"the video or the images that it is about: --set streams.{name}.source=FILE"
+                f"{path}: streams.{name}.source is {source}, whose frames no file can describe; "
+                f"give the video or the images that it is about: --set streams.{name}.source=FILE"
             )
     if "images" in data:
         _refuse_label(label, f"the objects of {path}")
@@ -379,7 +379,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         place = f"line {error.lineno}, column {error.colno}"
         raise GroundTruthError(f"{path}: {place}: {error.msg}; give a JSON file") from None
     except (ValueError, RecursionError):
-        raise GroundTruthError(f"{path} is no JSON file; give one in COCO's format") from None
+        raise GroundTruthError(f"{path} is not a JSON file; give one in COCO's format") from None
     if not isinstance(data, dict) or "annotations" not in data:
         raise GroundTruthError(
             f"{path} has no \"annotations\"; give a file in COCO's format, or one of a video's "

@@ -1,6 +1,6 @@
-"""How long it took until a disturbance was noticed, made good, and over.
+"""Recovery times: from a disturbance until it is noticed, its work redone, the actor back.
 
-Plain functions: what was done, what the run's events say, and out come milliseconds.
+Plain functions from the disturbances and the run's events to milliseconds.
 """
 
 from __future__ import annotations

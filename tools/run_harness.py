@@ -1,4 +1,4 @@
-"""A run of `launch` under observation: what the benchmarks, the chaos tool and the tests stand on.
+"""Start and observe a run of `launch`, for the benchmarks, the chaos tool and the tests.
 
     with Harness(topology_text) as harness:
         for result in harness.subscriber(): ...
@@ -34,7 +34,7 @@ _RUN = "harness"
 
 
 class HarnessError(Exception):
-    """The run did not start or did not end as it should; the message has its last words."""
+    """The run did not start or end as it should; the message has the end of its output."""
 
 
 def shared_file(name: str) -> Path | None:
@@ -47,7 +47,7 @@ class Harness:
     """One `launch` process and a folder of its own."""
 
     def __init__(self, topology: str | Path, *options: str) -> None:
-        """`topology` is TOML text without [run] and [results], or somebody's file.
+        """`topology` is TOML text without [run] and [results], or a user's file.
 
         `options` are for `launch`. A file's own run name and results address are overridden.
         """
@@ -110,7 +110,7 @@ class Harness:
                 process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    # ------------------------------------------------------------ looking
+    # ------------------------------------------------------------ observing
 
     @property
     def stderr(self) -> str:
@@ -134,7 +134,7 @@ class Harness:
         """The run's status; waits until there is one."""
         deadline = time.monotonic() + _START_SECONDS
         while not (self.run_directory / SOCKET).exists():
-            self._must_live(deadline)
+            self._check_alive(deadline)
             time.sleep(0.02)
         status: dict[str, Any] = self.ask(do="status")["status"]
         return status
@@ -146,11 +146,11 @@ class Harness:
             try:
                 status = self.status()
             except ControlError:
-                self._must_live(deadline)
+                self._check_alive(deadline)
                 continue
             if all(actor["state"] in ("running", "ended") for actor in status["actors"]):
                 return status
-            self._must_live(deadline)
+            self._check_alive(deadline)
             time.sleep(0.02)
 
     def wait(self, seconds: float = 60.0) -> int:
@@ -161,7 +161,7 @@ class Harness:
         except subprocess.TimeoutExpired:
             raise HarnessError(f"the run did not end in {seconds:g} s:\n{self.stderr}") from None
 
-    def _must_live(self, deadline: float) -> None:
+    def _check_alive(self, deadline: float) -> None:
         assert self.process is not None
         if self.process.poll() is not None:
             raise HarnessError(f"the run ended with code {self.process.returncode}:\n{self.stderr}")
@@ -189,7 +189,7 @@ def messages_until_end(
     `results` must time out every second or so. HarnessError when nothing comes for `silence_s`.
     """
     assert harness.process is not None
-    heard = time.monotonic()
+    received = time.monotonic()
     while not given_up():
         gone = harness.process.poll() is not None
         try:
@@ -199,8 +199,8 @@ def messages_until_end(
         except TimeoutError:
             if gone:
                 return
-            if time.monotonic() - heard > silence_s:
+            if time.monotonic() - received > silence_s:
                 raise HarnessError(f"nothing was published for {silence_s:.0f} s") from None
             continue
-        heard = time.monotonic()
+        received = time.monotonic()
         yield message

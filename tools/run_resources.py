@@ -1,4 +1,4 @@
-"""What a run holds while it goes on, and what it has left when it is over."""
+"""Resources of a run: descriptors and memory of its processes, and what is left after its end."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from actors.system import memory
 
 from .run_harness import Harness, pids
 
-# A descriptor for a connection that just went, or for a video's packet index, is no leak; one left
-# by each death would be many.
+# A descriptor for a connection that just closed, or for a video's packet index, is not a leak; one
+# left by each death would be many.
 _SPARE_FDS = 6
 # What Python and malloc keep for later differs by a few MB from one process to the next.
 _SPARE_BYTES = 30 << 20
 
 
 @dataclass(frozen=True)
-class Held:
+class ProcessResources:
     """A process's descriptors and its own memory in bytes, shared memory not counted."""
 
     fds: int
     own_bytes: int
 
 
-def take(harness: Harness) -> dict[str, Held]:
-    """What the actors hold, by name, and the supervisor and the fork server."""
+def measure(harness: Harness) -> dict[str, ProcessResources]:
+    """Resources of the actors, the supervisor and the fork server, by name."""
     assert harness.process is not None
     processes = pids(harness.status())
     actors = set(processes.values())
@@ -48,12 +48,14 @@ def take(harness: Harness) -> dict[str, Held]:
         except OSError:
             continue  # it has just ended
         own = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
-        held[name] = Held(fds, int(own[0]) * 1024 if own else 0)
+        held[name] = ProcessResources(fds, int(own[0]) * 1024 if own else 0)
     return held
 
 
-def growth(before: Mapping[str, Held], after: Mapping[str, Held]) -> list[str]:
-    """Who holds clearly more than before, or was not there; one line each."""
+def growth(
+    before: Mapping[str, ProcessResources], after: Mapping[str, ProcessResources]
+) -> list[str]:
+    """Processes that hold clearly more than before, or are new; one line each."""
     lines = []
     for name, now in after.items():
         then = before.get(name)
@@ -70,8 +72,8 @@ def growth(before: Mapping[str, Held], after: Mapping[str, Held]) -> list[str]:
 
 
 class Leases:
-    """Slots that are out. Looks into the run's own memory, which stays while somebody looks: so
-    what it shows when the run is over is what was not given back."""
+    """Leased slots, read from the run's own shared memory. The mapping outlives the run, so after
+    its end it shows the slots that were not returned."""
 
     def __init__(self, harness: Harness) -> None:
         assert harness.process is not None
@@ -84,7 +86,7 @@ class Leases:
         self._control = ControlBlock(Layout(names, {}, 0), memory_view)
 
     def out(self) -> dict[str, int]:
-        """How many slots by the actor that gave them away, where there are any."""
+        """How many slots are leased, by the actor that owns them, where there are any."""
         leased = {name: record.leased for name, record in self._control.actors.items()}
         return {name: count for name, count in leased.items() if count}
 

@@ -35,7 +35,7 @@ COCO_SIZES = (32.0, 96.0)
 SIZE_NAMES = ("small", "medium", "large")
 # COCO's own limit of 100 boxes of a class in a frame is too low for a crowd seen through tiles.
 _MOST_BOXES = 1000
-_NOBODY, _IGNORED = -1, -2
+_UNMATCHED, _IGNORED = -1, -2
 
 
 def _no_boxes() -> Floats:
@@ -117,15 +117,15 @@ def area(boxes: Floats) -> Floats:
 
 
 def judge(frames: Iterable[tuple[Targets, Found]], iou: float = 0.5) -> Verdicts:
-    """Which detections are right and which wrong; `count` then tells how many from a score on.
+    """Which detections are right and which wrong; `count` then counts them from a score on.
 
     A detection's verdict does not depend on worse ones, so one pass serves every threshold.
     """
     parts: list[tuple[Floats, ...]] = [(np.zeros(0),) * 5]
     for frame in frames:
         targets, found = _outside_regions(*frame)
-        met = _meetings(targets, found, iou)
-        right, wrong = met >= 0, met == _NOBODY
+        met = _match(targets, found, iou)
+        right, wrong = met >= 0, met == _UNMATCHED
         parts.append(
             (
                 found.scores[right],
@@ -203,7 +203,7 @@ def coco_map(
             coco.dataset = {
                 "images": [{"id": image} for image in range(len(frames))],
                 "categories": [{"id": category} for category in categories],
-                # From 1: it takes the number 0 for "met nobody".
+                # From 1: it takes the number 0 for "no match".
                 "annotations": [{**a, "id": i} for i, a in enumerate(annotations, 1)],
             }
             coco.createIndex()
@@ -263,14 +263,14 @@ def _outside_regions(targets: Targets, found: Found) -> tuple[Targets, Found]:
     )
 
 
-def _meetings(targets: Targets, found: Found, iou: float) -> Ints:
-    """(n,): the index of the target that each detection met, _NOBODY or _IGNORED."""
+def _match(targets: Targets, found: Found, iou: float) -> Ints:
+    """(n,): the index of the target that each detection met, _UNMATCHED or _IGNORED."""
     shared = _intersections(found.boxes, targets.boxes)
     shared[found.classes[:, None] != targets.classes[None]] = 0.0
     own = area(found.boxes)[:, None]
     overlap = _ratio(shared, own + area(targets.boxes)[None] - shared)
     inside = _ratio(shared, own)[:, targets.ignore].max(axis=1, initial=0.0)
-    met = np.where(inside >= iou, _IGNORED, _NOBODY)
+    met = np.where(inside >= iou, _IGNORED, _UNMATCHED)
     free = ~targets.ignore
     if not free.any():
         return met

@@ -31,7 +31,7 @@ class VariantError(Exception):
 
 
 class RunError(Exception):
-    """A run that failed, with its last words. `wrong_input`: the topology or a file of it is."""
+    """A run that failed, with the end of its output. `wrong_input`: a fault of the topology."""
 
     def __init__(self, message: str, *, wrong_input: bool) -> None:
         super().__init__(message)
@@ -73,7 +73,7 @@ def _view(view: str, topology: Topology) -> dict[str, str]:
         keys["grid"] = f"[{grid[1]}, {grid[2]}]"
     elif view != "tiles":
         raise VariantError(
-            f'--tilings: "{view}" is no view of a frame; write whole, tiles, or a grid as 2x2, '
+            f'--tilings: "{view}" is not a view of a frame; write whole, tiles, or a grid as 2x2, '
             "joined by + where several look"
         )
     overlap = max((stage.overlap for stage in topology.stages.values()), default=0.0)
@@ -89,7 +89,7 @@ def _usual_model(topology: Topology, view: str) -> str:
 
 @dataclass(eq=False)
 class VariantRun:
-    """What one variant's run published of the frames whose truth is known."""
+    """What one variant's run published of the annotated frames."""
 
     variant: Variant
     targets: list[Targets] = field(default_factory=list)
@@ -149,7 +149,7 @@ def run_variant(
             tick()
         code = harness.wait(_END_S)
         if code != 0:
-            raise RunError(_last_words(harness.stderr, code), wrong_input=code == 2)
+            raise RunError(_end_of_output(harness.stderr, code), wrong_input=code == 2)
         ran.lost = sum(results.gaps.values())
     ran.seconds = time.monotonic() - begin
     ran.frames = len(published)
@@ -162,7 +162,7 @@ def run_variant(
     return ran
 
 
-def _last_words(stderr: str, code: int) -> str:
+def _end_of_output(stderr: str, code: int) -> str:
     """All faults of a topology (exit 2), else the last line, which says what happened."""
     lines = stderr.strip().splitlines() or [f"launch ended with code {code} and said nothing"]
     return "\n".join(lines if code == 2 else lines[-1:])

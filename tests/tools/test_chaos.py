@@ -21,7 +21,7 @@ from tools.fault_injection import ALONE, STARTING, TOGETHER, steps
 from tools.recovery_times import Injection, Spread, crashes_ns, measure
 from tools.result_comparison import FAULTS, Comparison, Reference
 from tools.run_harness import Harness, pids
-from tools.run_resources import Held
+from tools.run_resources import ProcessResources
 
 MS = 1_000_000
 
@@ -274,10 +274,14 @@ def test_steps_do_what_was_asked_for_at_the_mean_interval(seed: int) -> None:
 
 
 def test_growth_of_what_is_held() -> None:
-    before = {"tiler": Held(20, 50 << 20), "supervisor": Held(12, 30 << 20)}
+    before = {"tiler": ProcessResources(20, 50 << 20), "supervisor": ProcessResources(12, 30 << 20)}
     assert run_resources.growth(before, before) == []
-    assert run_resources.growth(before, {"tiler": Held(24, 60 << 20)}) == []
-    after = {"tiler": Held(40, 50 << 20), "supervisor": Held(12, 90 << 20), "stray": Held(1, 0)}
+    assert run_resources.growth(before, {"tiler": ProcessResources(24, 60 << 20)}) == []
+    after = {
+        "tiler": ProcessResources(40, 50 << 20),
+        "supervisor": ProcessResources(12, 90 << 20),
+        "stray": ProcessResources(1, 0),
+    }
     assert run_resources.growth(before, after) == [
         "tiler: 20 descriptors became 40",
         "supervisor: 31 MB became 94 MB",

@@ -361,21 +361,21 @@ def test_a_wrong_truth_file_gets_one_sentence(
 
 WRONG_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "no truth there": (["--truth", "none.json"], '--truth: there is no "none.json"'),
-    "no scene": (["--truth", "synthetic"], 'only the source "synthetic" knows its own truth'),
-    "live": (["--set", "streams.cam0.source=rtsp://a/b"], "whose frames no file can know"),
+    "no scene": (["--truth", "synthetic"], 'only the source "synthetic" has its own truth'),
+    "live": (["--set", "streams.cam0.source=rtsp://a/b"], "whose frames no file can describe"),
     "a topology's fault": (["--set", "merge.method=nmms"], "topology.toml: merge.method: "),
     "a variant's fault": (["--vary", "x", "merge.method=nmms"], "x: topology.toml: merge.method:"),
     "no name": (["--vary", "merge.method=nmm"], "--vary merge.method=nmm: a name comes first"),
     "a name twice": (["--vary", "a", "--vary", "a"], 'two variants are called "a"'),
-    "no tiling": (["--tilings", "whole,quarter"], '"quarter" is no view of a frame'),
+    "no tiling": (["--tilings", "whole,quarter"], '"quarter" is not a view of a frame'),
     "no stream": (["--stream", "cam1"], "--stream cam1: the streams are cam0"),
     "a label too many": (["--label", "van"], "--label van: the objects of"),
-    "thresholds": (["--thresholds", "0.5,x"], '"0.5,x" is no list of numbers'),
+    "thresholds": (["--thresholds", "0.5,x"], '"0.5,x" is not a list of numbers'),
     "a threshold": (["--thresholds", "0.5,2"], "a score lies between 0 and 1"),
     "conf": (["--conf", "0"], "--conf is 0; give a score between 0 and 1"),
     "iou": (["--iou", "1.5"], "--iou is 1.5; give more than 0"),
     "sizes": (["--sizes", "96,32"], "the smaller first"),
-    "frames": (["--frames", "0"], "0 is no number of frames from 1 on"),
+    "frames": (["--frames", "0"], "0 is not a number of frames from 1 on"),
     "plot": (["--plot", "curves.txt"], '--plot: "curves.txt" must end in .png, .svg or .pdf'),
 }
 

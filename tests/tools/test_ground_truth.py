@@ -48,7 +48,7 @@ def test_the_usual_tilings_are_stages_of_their_models(tmp_path: Path) -> None:
         "whole+tiles": [("big", "frame", None, 0), ("small", "tiles", None, 0.2)],
         "small@whole+big@whole": [("small", "frame", None, 0), ("big", "frame", None, 0)],
     }
-    with pytest.raises(VariantError, match='"2by2" is no view'):
+    with pytest.raises(VariantError, match='"2by2" is not a view'):
         list(tilings("whole,2by2", topology))
 
 

@@ -164,7 +164,8 @@ def examples() -> list[Text]:
         Text(text.place, found[1])
         for text in sources("actors", "tools")
         for line in text.text.splitlines()
-        if (found := EXAMPLE.match(line))
+        # One with a value in it is checked by its options above.
+        if (found := EXAMPLE.match(line)) and PLACEHOLDER not in line
     ]
 
 

@@ -25,9 +25,9 @@ What the device does:
   refused); a model for several images falls back to that, with the vendor's message.
 - It detects filled rectangles in six colours (device/detector.c) and answers with YOLOv8 outputs,
   int8.
-- It fails as it is told, and writes down every call (device/npu.c, `npu.Npu`); both in the folder
+- It fails as a script says, and records every call (device/npu.c, `npu.Npu`); both in the folder
   that RKNN_EMULATED names, /run/rknpu otherwise. A run of its own gets a folder of its own.
 
 Models are files of `model.write`, or real ones, whose tensors it has and whose networks it does not
-run. It cannot tell speed (qemu is slower than the chip's CPUs), accuracy, or what a driver does.
+run. It says nothing about speed (qemu is slower than the chip's CPUs), accuracy, or drivers.
 """

@@ -1,4 +1,4 @@
-"""Go into the folder: a mount namespace of one's own, the mounts, the change of root, the command.
+"""Run a command in the board's folder: a mount namespace, the mounts, chroot, exec.
 
 The calling process itself becomes the command, so its signals and exit code are the command's, and
 the mounts are gone with the last process that sees them. A process that the command leaves behind
@@ -40,7 +40,7 @@ def enter(folder: Path, command: Sequence[str], chip: str = "rk3588") -> NoRetur
     if emulated():
         _register_emulator()
     here = Path.cwd()
-    _tell_cpus(folder)
+    _write_cpus(folder)
     try:
         _call("unshare", _CLONE_NEWNS)
         _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
@@ -50,7 +50,7 @@ def enter(folder: Path, command: Sequence[str], chip: str = "rk3588") -> NoRetur
         data = ROOT.parent / "shared"
         for shared in dict.fromkeys((Path("/tmp"), ROOT, data, data.resolve())):
             _bind(shared, folder)
-        # qemu does not know this call, and the kernel keeps it for what this process becomes.
+        # qemu does not implement this call; the kernel keeps the setting across the exec.
         _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         os.chroot(folder)
         os.chdir(here if here.is_dir() else "/")
@@ -72,13 +72,13 @@ def environment(ours: Mapping[str, str], chip: str) -> dict[str, str]:
     return {**inside, **own, "HOME": "/root", "LANG": "C.UTF-8", "BOARD_CHIP": chip}
 
 
-def _tell_cpus(folder: Path) -> None:
+def _write_cpus(folder: Path) -> None:
     """How many CPUs there are; nothing else of this machine's devices is the board's."""
     for name in ("possible", "present", "online"):
-        told = folder / _CPUS.relative_to("/") / name
+        path = folder / _CPUS.relative_to("/") / name
         text = (_CPUS / name).read_text()
-        if not told.exists() or told.read_text() != text:
-            told.write_text(text)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
 
 def _bind(source: Path, folder: Path) -> None:

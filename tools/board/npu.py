@@ -1,4 +1,4 @@
-"""The emulated NPU seen from outside: tell it what shall go wrong, read what was done to it."""
+"""Control of the emulated NPU: script its failures, and read the record of its calls."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def build(folder: Path, mirror: str = MIRROR) -> bool:
             shutil.rmtree(part, ignore_errors=True)
             _unpack_debian(part, mirror)
             _install_wheels(part, requirements)
-            _furnish(part)
+            _configure(part)
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
         compile_device(folder)
@@ -113,8 +113,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _stamp(requirements: Sequence[str]) -> str:
-    told = "\n".join([_SUITE, *_INCLUDED, *_LEFT_OUT, *requirements, Path(__file__).read_text()])
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = "\n".join([_SUITE, *_INCLUDED, *_LEFT_OUT, *requirements, Path(__file__).read_text()])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def wheels() -> list[str]:
@@ -164,7 +164,7 @@ def _install_wheels(folder: Path, requirements: Sequence[str]) -> None:
     _run([sys.executable, "-m", "pip", "install", *options, *foreign, *requirements])
 
 
-def _furnish(folder: Path) -> None:
+def _configure(folder: Path) -> None:
     """What the packages' set-up scripts and a board's kernel would have put there."""
     for name in ("passwd", "group"):
         shutil.copy(folder / f"usr/share/base-passwd/{name}.master", folder / "etc" / name)

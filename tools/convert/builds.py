@@ -1,4 +1,4 @@
-"""One build of a prepared model: quantise, build, and read what the toolkit's log says of it."""
+"""One build of a prepared model: quantise, build, and read the toolkit's log."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Choice:
 
     def config(self, prepared: Prepared) -> dict[str, Any]:
         """The arguments of the toolkit's `config`."""
-        told: dict[str, Any] = {
+        config: dict[str, Any] = {
             "mean_values": [list(prepared.mean)],
             "std_values": [list(prepared.std)],
             "target_platform": self.target,
         }
         if self.quantised:
-            told["quantized_dtype"] = self.dtype
-            told["quantized_algorithm"] = self.algorithm
-            told["quantized_method"] = self.method
-        return told
+            config["quantized_dtype"] = self.dtype
+            config["quantized_algorithm"] = self.algorithm
+            config["quantized_method"] = self.method
+        return config
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,13 @@ def _convert(options: Options, console: Console) -> int:
         images = dataset.find_images(options.dataset) if options.dataset else []
         with progress.step(f"recognising {options.model.name}"):
             prepared = prepare(options.model, options.given, folder)
-        _tell(console, prepared)
+        _show_model(console, prepared)
         if known is not None:
             check_labels(prepared.model, known)
         calibration = None
         if images:
             calibration = dataset.prepare(images, options.calibration_count, prepared.model, folder)
-            _tell_calibration(console, prepared, calibration)
+            _show_calibration(console, prepared, calibration)
         interpreter()
         log.unlink(missing_ok=True)
         toolkit = stack.enter_context(Toolkit(log))
@@ -92,7 +92,7 @@ def _convert(options: Options, console: Console) -> int:
 
 
 def _report(options: Options, comparison: Comparison) -> dict[str, Any]:
-    """Show it and write its page; what there is to tell a program."""
+    """Show it and write its page; its part of the JSON object."""
     write_page(comparison, options.page)
     if not options.json:
         print_comparison(plain_console(), comparison)
@@ -109,7 +109,7 @@ def _log_of(options: Options) -> Path:
     return folder / f"convert-{options.model.stem}.log"
 
 
-def _tell(console: Console, prepared: Prepared) -> None:
+def _show_model(console: Console, prepared: Prepared) -> None:
     model = prepared.model
     say(
         console,
@@ -123,7 +123,7 @@ def _tell(console: Console, prepared: Prepared) -> None:
         say(console, f"warning: {warning}", style="yellow")
 
 
-def _tell_calibration(
+def _show_calibration(
     console: Console, prepared: Prepared, calibration: dataset.Calibration
 ) -> None:
     """What is calibrated with, and that nothing was lost on the way to the toolkit's model."""
@@ -160,7 +160,7 @@ def _build(options: Options, bench: Bench, progress: Progress) -> Built:
 
 
 def _export(options: Options, output: Path, bench: Bench, built: Built) -> dict[str, Any]:
-    """Write the .rknn and what lies beside it; what there is to tell."""
+    """Write the .rknn and its description; their part of the JSON object."""
     bench.toolkit.ask("export", path=str(output.absolute()))
     prepared, choice = bench.prepared, built.choice
     description = RknnDescription(

@@ -79,7 +79,7 @@ class Comparison:
     failures: tuple[tuple[str, str], ...]
     deviations: tuple[Deviation, ...]
     analysed: str
-    """The build whose layers these are."""
+    """The build that has these layers."""
     warnings: tuple[str, ...]
     toolkit: str
 
@@ -266,7 +266,7 @@ def compare(
 
 
 def _to_analyse(entries: Sequence[Entry]) -> Entry | None:
-    """Whose layers are looked at, and from which hybrids are made: normal, where it is there.
+    """The build whose layers are compared and hybrids are made from: normal, where it is there.
 
     Once the beginning that int8 breaks is float, narrower ranges only cost: YOLOX-nano with its
     first 30 tensors float has 0.353 and loses 22 of 411 sure boxes with normal, 0.338 and 50 with
@@ -360,7 +360,7 @@ def analyse(bench: Bench, choice: Choice) -> list[Deviation]:
 def floating_by_analysis(bench: Bench, choice: Choice) -> Choice:
     """The choice, with the beginning of the network in float16, twice as far as it breaks.
 
-    Without labelled images nobody can tell how far is enough; with YOLOX-nano that much was.
+    Without labelled images it is unknown how far is enough; with YOLOX-nano that much was.
     """
     tensors = bench.tensors(choice)
     counts = beginnings(tensors, analyse(bench, choice))

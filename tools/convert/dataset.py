@@ -1,6 +1,6 @@
 """The calibration set: which images, and as the model will see them on the board.
 
-The toolkit reads image files itself, but knows no letterbox; it would squeeze every image into the
+The toolkit reads image files itself, but has no letterbox; it would squeeze every image into the
 model's shape, and measure ranges that no tile has. So they are cut here as the pipeline cuts them.
 """
 
@@ -82,7 +82,7 @@ def find_images(dataset: Path) -> list[Path]:
         lines = dataset.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise ConvertError(
-            f"--dataset {dataset} is no folder and no text file that names images, one a line"
+            f"--dataset {dataset} is neither a folder nor a text file that names images, one a line"
         ) from None
     named = [dataset.parent / line.strip() for line in lines if line.strip()]
     if not named:

@@ -28,13 +28,13 @@ Run = Callable[[Image], Sequence[Tensor]]
 
 # COCO's averages need the unsure detections too; 0.7 is what Ultralytics evaluates with.
 _LEAST_SCORE, _IOU = 0.001, 0.7
-# What is compared between two builds: a detection that somebody would act on.
+# What is compared between two builds: a detection with a score that users act on.
 _SURE, _SAME_IOU = 0.25, 0.5
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a decoder and a tile need to know of a model."""
+    """What a decoder and a tile need of a model."""
 
     size: Size
     color: Literal["rgb", "bgr"]

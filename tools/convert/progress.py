@@ -1,4 +1,4 @@
-"""What is being done, for a person who waits: the step, and how far the toolkit says that it is."""
+"""Progress of a conversion: the step, and the percentage that the toolkit's log shows."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _SELECTED = 6
 
 @dataclass(frozen=True)
 class Prepared:
-    """What goes to the toolkit. `remarks` tell what was done, `warnings` what to expect."""
+    """What goes to the toolkit. `remarks` say what was done, `warnings` what to expect."""
 
     path: Path
     source: Path
@@ -51,7 +51,7 @@ class Prepared:
 def prepare(source: Path, given: Convention, folder: Path) -> Prepared:
     """Recognise a model and write what the toolkit shall read into `folder`.
 
-    Raises ConvertError, in one sentence, for whatever is no detection model that can be converted.
+    Raises ConvertError, in one sentence, for what is not a detection model that can be converted.
     """
     written, onnx = str(source), KINDS["onnx"]
     if problem := file_problem(source, written) or model_problem(source, written, onnx):
@@ -142,7 +142,7 @@ def _identify(
 
 
 def _write(graph: Graph, path: Path) -> list[str]:
-    """Write it in an opset that the toolkit reads; what there is to tell."""
+    """Write it in an opset that the toolkit reads; the remarks on it."""
     before = graph.opset
     try:
         lowered = lower_opset(graph)
@@ -172,7 +172,7 @@ def prove(prepared: Prepared, pictures: Iterable[Image], threads: int) -> str:
         rows = build(prepared.model.head, prepared.model.size)(shorter, _SURE)
         expected = _expected(prepared, whole)
         if expected is None:
-            return "not compared with the whole model, whose own output is of no known head"
+            return "not compared with the whole model, whose own output is not of a known head"
         if (len(expected) or len(rows)) and not _agree(expected, rows):
             raise ConvertError(
                 f"{prepared.source.name}: the model finds {len(expected)} boxes whole, and other "

@@ -1,7 +1,7 @@
 """What the models learn from: pictures of the synthetic scene with their targets.
 
 `large` sees whole frames, letterboxed as the pipeline does it; `small` sees native crops. Pictures
-are rendered once into a pool on the disk, from seeds that nobody else uses.
+are rendered once into a pool on the disk, from seeds that are used for nothing else.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def render(seed: int, frames: int = FRAMES) -> Iterator[tuple[str, Sample]]:
 
 
 def _crops(truth: Truth, random: np.random.Generator) -> Iterator[Tile]:
-    """Where to look: one crop is anywhere, the others are where somebody is."""
+    """Centres of crops: one is anywhere, the others are at targets."""
     small = truth.boxes[truth.class_ids >= LARGE]
     room = np.array(FRAME) - CROP
     for index in range(CROPS):

@@ -16,7 +16,7 @@ _OPSET = 12
 def export(network: Network, labels: tuple[str, ...], path: Path, size: int = 640) -> None:
     """Write an ONNX file with a fixed input (1, 3, size, size), RGB from 0 to 1, nine outputs.
 
-    Its class names are in its metadata. Operator set 12: what the vendor's converter knows best.
+    Its class names are in its metadata. Operator set 12: what the vendor's converter supports best.
     """
     names = [f"{what}_{stride}" for stride in STRIDES for what in ("box", "scores", "sum")]
     # The exporter puts a model back into the mode in which it found it.

@@ -1,4 +1,4 @@
-"""What the network is taught by: who answers for which target, and how wrong its answer is.
+"""The training loss: which cell is assigned to which target, and how wrong its output is.
 
 Assignment: task-aligned (Feng et al. 2021, TOOD, arXiv:2108.07755): of the cells inside a target's
 box the ten with the largest score^0.5 * IoU^6 answer for it, and their score is to be their share

@@ -42,7 +42,7 @@ def train(
     samples: Samples,
     classes: int,
     recipe: Recipe,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     checkpoint: Callable[[Network], None] | None = None,
 ) -> Network:
     """A trained network, in evaluation mode; `checkpoint` gets it every 200 steps as it is then.
@@ -75,7 +75,7 @@ def train(
         if step % 50 == 49:
             spent = (time.monotonic() - begin) / 60
             box, score, side = parts.tolist()
-            tell(
+            report(
                 f"step {step + 1}/{recipe.steps}: box {box:.3f}, score {score:.3f}, sides "
                 f"{side:.3f}, {spent:.1f} min"
             )
