@@ -71,8 +71,7 @@ class Merger(Actor[RunSettings]):
             self.results_log = ResultLog(path, published)
         except ResultLogError as error:
             if max(published.values()) < 0:
-                reason = f"cannot write {path}: {error}; change results.jsonl"
-                raise ActorError(reason) from None
+                raise ActorError(f"cannot write {path}: {error}; change results.jsonl") from None
             self._note_broken_log(error)
 
     def close(self) -> None:
@@ -120,15 +119,16 @@ class Merger(Actor[RunSettings]):
                     self.outbox.send(receiver, message)
                 case act.Publish(ready, merged):
                     name = ready.info.stream
-                    record = self.records[name].frame(ready, merged, published_ns=time.time_ns())
+                    source_name = self.control.slots[name][ready.info.slot].source_name
+                    records, now = self.records[name], time.time_ns()
+                    record = records.frame(ready, merged, now, source_name)
                     self._publish(f"det.{name}", record)
                 case act.PublishEnd(name, frames):
                     self._publish(f"end.{name}", self.records[name].end(frames))
                 case act.Flush(name, seq):
                     self.outbox.send(MERGER, FlushBarrier(name, seq, now_ns()))
                 case act.Summarise(name, found):
-                    text = self.records[name].summary(found)
-                    self.outbox.send(SUPERVISOR, Summary(name, text))
+                    self.outbox.send(SUPERVISOR, Summary(name, self.records[name].summary(found)))
                 case act.Write():
                     action.write(self.control)
 

@@ -54,7 +54,6 @@ class Records:
         self,
         ready: ReadyFrame[Frame, Detections],
         merged: MergedFrame,
-        *,
         published_ns: int,
         source_name: str = "",
     ) -> dict[str, Any]:

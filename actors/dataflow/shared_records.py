@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from actors.system.shared_records import ActorRecord, Record, Word
+from actors.system.shared_records import ActorRecord, Record, Text, Word
 
 # Two numbers in a word of 63 bits: two years of frames at 30 a second.
 _HALF = 32
@@ -140,6 +140,8 @@ class SlotRecord(Record):
     source_frame = Word()
     unreadable = Word()
     """Frames that had been passed over in the stream when this one was read."""
+    source_name = Text(32)
+    """The file of a frame whose source is a folder or a glob of images, else ""."""
     captured_ns = Word()
     captured_real_ns = Word()
     width = Word()

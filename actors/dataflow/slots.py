@@ -219,6 +219,7 @@ class Slots:
         record.previous = last
         record.source_frame = seq if self._live else frame.source_frame
         record.unreadable = self._unreadable
+        record.source_name = frame.source_name
         record.captured_ns = frame.captured_ns
         record.captured_real_ns = frame.captured_real_ns
         record.width, record.height = frame.size

@@ -58,6 +58,9 @@ class Source(Protocol):
     last_error: str | None
     """What was skipped last, in one sentence with its place."""
 
+    frame_name: str
+    """Of a folder or a glob of images: the file of the frame that was read last. Else ""."""
+
     def read(self, slot: NDArray[np.uint8]) -> tuple[int, int] | None:
         """Fills `slot` with the next frame and returns its (width, height); None at the end.
 

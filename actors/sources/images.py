@@ -13,6 +13,7 @@ read: the frame before would pass for this one (tried with OpenCV 4.10, 4.13 and
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -44,6 +45,8 @@ class ImageSource:
         self.info = _inspect(source, self._paths)
         self.unreadable = 0
         self.last_error: str | None = None
+        self.frame_name = ""
+        self._folder = _folder(source)
         self._loop = loop
         self._at = start
         self._ahead: NDArray[np.uint8] | None = None  # the decoded image at self._at
@@ -57,6 +60,7 @@ class ImageSource:
         path = self._paths[self._at]
         self._ahead = None
         self._at += 1
+        self.frame_name = os.path.relpath(path, self._folder)
         return copy_to_slot(image, slot, str(path))
 
     def position(self) -> int:
@@ -96,6 +100,13 @@ def list_images(source: str) -> list[Path]:
         # Not Path.glob: it refuses absolute patterns, and a pattern may start anywhere.
         found = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
     return sorted((p for p in found if has_image_name(p) and p.is_file()), key=_natural)
+
+
+def _folder(source: str) -> str:
+    """Where the names of a source's images begin: the folder, or that before the first wildcard."""
+    if Path(source).exists():
+        return source if Path(source).is_dir() else str(Path(source).parent)
+    return os.path.dirname(re.split(r"[*?[]", source, maxsplit=1)[0]) or "."  # noqa: PTH120
 
 
 def _natural(path: Path) -> tuple[list[list[str | int]], str]:

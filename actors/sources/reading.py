@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 class CapturedFrame:
     """A frame that was read: `size` is (width, height), the times are of both clocks.
 
-    `source_frame` is its index in a file. A live source's frames have a `number` instead: how many
-    the source had received before, from 0.
+    `source_frame` is its index in a file, `source_name` that of an image (`Source.frame_name`). A
+    live source's frames have a `number` instead: how many the source had received before, from 0.
     """
 
     size: tuple[int, int]
     captured_ns: int
     captured_real_ns: int
     source_frame: int = 0
+    source_name: str = ""
     number: int | None = None
 
 
@@ -97,7 +98,9 @@ class FileReader(Reader):
         self.ended = size is None
         if size is None:
             return None
-        return CapturedFrame(size, time.monotonic_ns(), time.time_ns(), source_frame)
+        return CapturedFrame(
+            size, time.monotonic_ns(), time.time_ns(), source_frame, self._source.frame_name
+        )
 
     def counts(self) -> SourceCounts:
         """The frames that were passed over."""

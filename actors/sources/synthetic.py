@@ -28,6 +28,7 @@ class SyntheticSource:
         self.info = inspect_synthetic(request)
         self.unreadable = 0
         self.last_error: str | None = None
+        self.frame_name = ""
         self._scene: Scene | None = Scene(self.info.sizes[0], request.seed or 0)
         # A slow core paints for a second: in the opening, not in the first read.
         self._scene.prepare(start)

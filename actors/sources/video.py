@@ -62,6 +62,7 @@ class VideoSource:
         self._packets = _Packets(self._path)
         self.unreadable = 0
         self.last_error: str | None = None
+        self.frame_name = ""
         self._open()
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))

@@ -28,16 +28,50 @@ class Word:
         record.words[record.base + self.index] = value
 
 
+class Text:
+    """A short text in a record: the last `8 * words` bytes of its UTF-8."""
+
+    index = 0
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+
+    @overload
+    def __get__(self, record: None, owner: type) -> Text: ...
+    @overload
+    def __get__(self, record: Record, owner: type) -> str: ...
+    def __get__(self, record: Record | None, owner: type) -> str | Text:
+        if record is None:
+            return self
+        begin = record.base + self.index
+        if record.words[begin] == 0:
+            return ""
+        words = (record.words[begin + i] for i in range(self.words))
+        data = b"".join(word.to_bytes(8, "little", signed=True) for word in words)
+        return data.rstrip(b"\0").decode(errors="backslashreplace")
+
+    def __set__(self, record: Record, text: str) -> None:
+        begin, size = record.base + self.index, 8 * self.words
+        if not text and record.words[begin] == 0:
+            return
+        # A file's name may not be UTF-8: its bytes are kept, and read as \\xff.
+        data = text.encode(errors="surrogateescape")[-size:].ljust(size, b"\0")
+        for i in range(self.words):
+            record.words[begin + i] = int.from_bytes(data[8 * i : 8 * i + 8], "little", signed=True)
+
+
 class Record:
-    """A run of words with names. Subclasses list theirs in order."""
+    """A run of words and texts with names. Subclasses list theirs in order."""
 
     length = 0
 
     def __init_subclass__(cls) -> None:
-        named = [value for value in vars(cls).values() if isinstance(value, Word)]
-        for index, word in enumerate(named):
-            word.index = index
-        cls.length = len(named)
+        length = 0
+        for value in vars(cls).values():
+            if isinstance(value, (Word, Text)):
+                value.index = length
+                length += value.words if isinstance(value, Text) else 1
+        cls.length = length
 
     def __init__(self, words: memoryview[int], base: int) -> None:
         self.words = words

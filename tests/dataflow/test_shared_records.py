@@ -63,7 +63,8 @@ def test_every_word_has_a_place_of_its_own(layout: Layout) -> None:
             setattr(record, name, -count if count % 2 else count << 40)
     expected = [-n if n % 2 else n << 40 for n in range(1, count + 1)]
     assert content(block) == expected
-    assert 8 * count == layout.size  # no word lies idle
+    texts = SlotRecord.source_name.words * sum(layout.streams.values())
+    assert 8 * (count + texts) == layout.size  # no word lies idle
     # Another process sees the same through its own mapping.
     assert content(ControlBlock(layout, memoryview(bytes(raw)))) == expected
 
@@ -168,3 +169,25 @@ def test_an_incomplete_frame_is_counted_once_though_its_merger_dies_between_two_
     records.stream.settle(5)
     records.stream.settle(6, complete=False)
     assert (records.others.published, records.others.incomplete) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("", ""),
+        ("img2.png", "img2.png"),
+        ("ü" * 100 + ".png", "ü" * 100 + ".png"),
+        ("x" * 300 + "/name.png", "x" * 247 + "/name.png"),
+        ("\udcff.png", "\\xff.png"),
+    ],
+)
+def test_a_text_is_kept_up_to_its_last_bytes(given: str, read: str) -> None:
+    layout = Layout((), {"cam0": 2}, 0)
+    block = ControlBlock(layout, memoryview(bytearray(layout.size)))
+    first, second = block.slots["cam0"]
+    for slot in (first, second):
+        slot.source_frame = slot.captured_ns = -1
+    first.source_name = "what was there before.png" * 9
+    first.source_name = given
+    assert first.source_name == read
+    assert (first.source_frame, first.captured_ns, second.source_name) == (-1, -1, "")

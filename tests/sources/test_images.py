@@ -290,3 +290,23 @@ def test_the_real_images(shared_data: Path) -> None:
     sizes = {(image.shape[1], image.shape[0]) for _, image in frames}
     assert set(source.info.sizes) <= sizes
     assert source.info.frame_bytes == max(image.nbytes for _, image in frames)
+
+
+def test_each_frame_has_its_file_name_from_the_folder_or_the_first_wildcard_on(
+    tmp_path: Path,
+) -> None:
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    sources = {
+        str(tmp_path / "a"): ["1.png", "2.png"],
+        f"{tmp_path}/*/*.png": ["a/1.png", "a/2.png", "b/1.png"],
+        f"{tmp_path}/b/?.png": ["1.png"],
+    }
+    for source, names in sources.items():
+        images = open_source(source)
+        slot = np.zeros(images.info.frame_bytes, np.uint8)
+        read = []
+        while images.read(slot) is not None:
+            read.append(images.frame_name)
+        assert read == names
