@@ -31,7 +31,7 @@ from actors.system.messages import Down
 from actors.vision.detector import Detector
 from actors.vision.tiling import Tile
 
-# How long an answer may wait to hear of a tiler and a merger that the job's sender knows to be up.
+# How long an answer may wait for the Up of a tiler and a merger that the job's sender has received.
 # A credit that is not sent because the tiler seems to be down would be lost for good.
 _PEER_SECONDS = 5.0
 _LOAD_SECONDS = 55.0

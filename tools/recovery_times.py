@@ -20,7 +20,7 @@ Event = Mapping[str, Any]
 MEASURES = ("noticed", "elsewhere", "back", "computing")
 """Death noticed; the worker's jobs finished elsewhere; the actor ready; the worker computing."""
 
-_RECOVERED = re.compile(r"jobs of (\S+) finished elsewhere")
+_RECOVERED = re.compile(r"jobs? of (\S+) finished elsewhere")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Which worker gets which tile job next: pending jobs, and the workers with their credits.
 
 A worker's credits are its tile slots. A slot is taken by giving a job and comes back when that very
-job (told by its id) is finished or the worker is down, and by nothing else. Any worker with a free
-slot whose models include the job's gets it, the oldest job first, so no core waits while another
-has a queue.
+job (identified by its id) is finished or the worker is down, and by nothing else. Any worker with a
+free slot whose models include the job's gets it, the oldest job first, so no core waits while
+another has a queue.
 """
 
 from __future__ import annotations

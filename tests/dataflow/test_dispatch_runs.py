@@ -267,7 +267,7 @@ class Run:
         self._publish(key[0])
 
     def _publish(self, stream: str) -> None:
-        """Frames are published in order when all is there. Their tiler hears of it, or finds it."""
+        """Frames are published in order when all is there. The tiler is sent that, or finds it."""
         while (key := (stream, self._count_published(stream))) in self.merged:
             frame = self.merged[key]
             wanted = {(of, i) for of, count in enumerate(frame.counts) for i in range(count)}

@@ -1,7 +1,7 @@
 """A Dispatch and a model of it, moved together.
 
 The model is written from the rules in the docstrings of dispatch, job_queue, suspects and cascade,
-with plain dicts and no heap. After every move it knows where each job must be, and every list of
+with plain dicts and no heap. After every move it has each job where it must be, and every list of
 actions is checked here.
 
 Frames are 10 pixels high. A stage with tiles has a model of 100x10, so a frame of 100 * n pixels

@@ -201,7 +201,8 @@ def _event(time: float, actor: str, kind: str, text: str = "") -> dict[str, Any]
     return {"id": 0, "time": time, "actor": actor, "level": "info", "kind": kind, "text": text}
 
 
-def test_delays_are_those_of_the_last_act_on_that_actor() -> None:
+@pytest.mark.parametrize("jobs", ["1 job", "3 jobs"])
+def test_delays_are_those_of_the_last_act_on_that_actor(jobs: str) -> None:
     injections = [
         Injection(10.0, "kill", "npu0", "worker", ALONE),
         Injection(20.0, "kill", "npu0", "worker", STARTING),
@@ -211,7 +212,7 @@ def test_delays_are_those_of_the_last_act_on_that_actor() -> None:
     events = [
         _event(9.0, "npu0", "running"),
         _event(10.004, "npu0", "ended", "killed by SIGKILL"),
-        _event(10.030, "tiler", "recovered", "3 jobs of npu0 finished elsewhere after 24 ms"),
+        _event(10.030, "tiler", "recovered", f"{jobs} of npu0 finished elsewhere after 24 ms"),
         _event(10.050, "npu0", "running", "running again (start 2)"),
         _event(10.090, "npu0", "computing"),
         _event(11.6, "tiler", "hung"),
