@@ -76,19 +76,22 @@ class ModelFile:
     logits: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RuntimeSpec:
-    """How to open a context. `core_fd` is the emulated core's memory, where there is one.
+    """How to open a context: of the kind `kind`, with the model file `path` ("" without one).
 
-    `core` is the number of the core, for kinds that have several.
+    `size` is (width, height) of the input, whose values are (pixel - mean) / std by channel.
+    `threads` are those of one inference on a CPU, 0 as many as there are cores. `core` is the
+    number of the NPU core, `core_fd` the memory of the emulated one and `latency_ms` how long that
+    takes.
     """
 
     kind: str
     path: str
     size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    threads: int
-    latency_ms: float | None
-    core_fd: int | None
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (255.0, 255.0, 255.0)
+    threads: int = 1
+    latency_ms: float | None = None
+    core_fd: int | None = None
     core: int = 0

@@ -118,8 +118,7 @@ class OnnxRuntime:
 
 def inspect_onnx(path: str) -> ModelFile:
     """A file's description of itself, and its outputs for a gray image with some noise."""
-    unit = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
-    runtime = OnnxRuntime(RuntimeSpec("onnx", path, (0, 0), *unit, 0, None, None))
+    runtime = OnnxRuntime(RuntimeSpec(kind="onnx", path=path, size=(0, 0), threads=0))
     samples = tuple(runtime.run(_trial_image(runtime.size)))
     shapes = tuple(sample.shape for sample in samples)
     return ModelFile(runtime.size, shapes, _labels(runtime.metadata.get("names", "")), samples)

@@ -205,7 +205,16 @@ def _native(x: int, y: int, frame: Size, model: Size) -> Tile:
     """A tile of the model's size, or of the frame's where that is smaller, at scale 1."""
     width, height = min(frame[0], model[0]), min(frame[1], model[1])
     left, top = (model[0] - width) // 2, (model[1] - height) // 2
-    return Tile(x, y, width, height, left, top, width, height)
+    return Tile(
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        left=left,
+        top=top,
+        fitted_width=width,
+        fitted_height=height,
+    )
 
 
 def _letterboxed(x: int, y: int, part: Size, model: Size) -> Tile:
@@ -216,7 +225,16 @@ def _letterboxed(x: int, y: int, part: Size, model: Size) -> Tile:
     else:
         fitted = (max(1, round(width * model[1] / height)), model[1])
     left, top = (model[0] - fitted[0]) // 2, (model[1] - fitted[1]) // 2
-    return Tile(x, y, width, height, left, top, *fitted)
+    return Tile(
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        left=left,
+        top=top,
+        fitted_width=fitted[0],
+        fitted_height=fitted[1],
+    )
 
 
 def _spread(gaps: int, distance: int) -> tuple[int, ...]:

@@ -90,7 +90,9 @@ def test_outputs_are_the_models_through_int8(core_fd: int, tmp_path: Path) -> No
     path = tmp_path / "m.onnx"
     placeholder_model.write(path)
     samples = inspect("onnx", str(path), (0, 0)).samples
-    spec = RuntimeSpec("emulated", str(path), (640, 640), (0.0,) * 3, (255.0,) * 3, 1, 5.0, core_fd)
+    spec = RuntimeSpec(
+        kind="emulated", path=str(path), size=(640, 640), latency_ms=5.0, core_fd=core_fd
+    )
     runtime = open_runtime(spec)
     begin = time.monotonic_ns()
     outputs = runtime.run(np.zeros((640, 640, 3), np.uint8))

@@ -34,7 +34,7 @@ def _write(path: Path, shape: list[Any], kind: int = FLOAT, inputs: int = 1) -> 
 
 
 def _spec(path: str, mean: tuple[float, ...], std: tuple[float, ...]) -> RuntimeSpec:
-    return RuntimeSpec("onnx", path, (6, 4), mean, std, 1, None, None)  # type: ignore[arg-type]
+    return RuntimeSpec(kind="onnx", path=path, size=(6, 4), mean=mean, std=std)  # type: ignore[arg-type]
 
 
 TILE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)

@@ -224,3 +224,56 @@ def test_its_file_is_optional_but_must_be_there(tmp_path: Path) -> None:
     model = load(own_topology(tmp_path, "my_runtime:Corner", path="weights.bin")).models["m"]
     assert (model.path, model.size) == (tmp_path / "weights.bin", (640, 640))
     assert load(own_topology(tmp_path, "my_runtime:Corner")).models["m"].path is None
+
+
+# ---- a kind is its entry
+
+NEW_KIND = """
+import sys
+from pathlib import Path
+from actors.runtimes import registry
+registry.KINDS["mine"] = registry.RuntimeKind(
+    name="mine",
+    opens="actors.runtimes.instant:InstantRuntime",
+    inspects="actors.runtimes.instant:inspect_instant",
+    file="none",
+    preload=("json", "not_installed_here"),
+    contexts=3,
+    waiting=2,
+    stand_in="simulated",
+    needs_latency=True,
+    core_bytes=registry.CORE_BYTES,
+)
+from actors.config.errors import TopologyError
+from actors.config.loading import load
+from actors.launcher import plan, probe
+path = Path(sys.argv[1])
+try:
+    load(path)
+except TopologyError as error:
+    print(*error.lines())
+topology = load(path, ["models.m.latency_ms=5"])
+found = probe.inspect_all(topology)
+run = plan.make(topology, found.sources, found.models)
+(worker,) = run.workers.values()
+print(worker.contexts, len(worker.slots), run.cores_label, registry.preloaded(["mine"]))
+"""
+
+
+def test_an_entry_is_all_that_a_new_kind_needs(tmp_path: Path) -> None:
+    """Schema, checks, inspection, plan and labels follow from it."""
+    path = tmp_path / "t.toml"
+    path.write_text(
+        runs.stream("synthetic", size=[320, 240])
+        + runs.table("models.m", runtime="mine")
+        + runs.stage("s", "frame")
+        + runs.workers(1)
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", NEW_KIND, str(path)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert ran.stdout.splitlines() == [
+        't.toml: models.m.latency_ms: missing; runtime "mine" needs the milliseconds that one '
+        "inference takes",
+        "3 5 simulated cores {'json'}",
+    ], ran.stderr

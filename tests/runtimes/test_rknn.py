@@ -17,8 +17,6 @@ from actors.runtimes.rknn import board_chip, core_mask
 from actors.runtimes.vendor_log import VendorLog
 from tools.board.model import Model, write
 
-_UNUSED = (0.0, 0.0, 0.0)
-
 
 @pytest.mark.parametrize(
     ("chip", "core", "mask"),
@@ -79,7 +77,7 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "compatible").write_bytes(b"rockchip,rk3588\0")
     monkeypatch.setattr(rknn, "_COMPATIBLE", tmp_path / "compatible")
     write(tmp_path / "m.rknn", Model((96, 64), 2, 1.0))
-    spec = RuntimeSpec("rknn", str(tmp_path / "m.rknn"), (96, 64), _UNUSED, _UNUSED, 1, None, None)
+    spec = RuntimeSpec(kind="rknn", path=str(tmp_path / "m.rknn"), size=(96, 64))
     with pytest.raises(
         ComputeError, match=r"^rknn-toolkit-lite2 is not installed; pip install rknn"
     ):

@@ -208,8 +208,7 @@ def test_the_exported_file_says_what_the_network_says(tmp_path: Path) -> None:
     assert head.name == "yolov8" and not head.logits
 
     image = RANDOM.integers(0, 256, (96, 96, 3), np.uint8)
-    unit = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
-    runtime = OnnxRuntime(RuntimeSpec("onnx", str(path), (96, 96), *unit, 1, None, None))
+    runtime = OnnxRuntime(RuntimeSpec(kind="onnx", path=str(path), size=(96, 96)))
     conf = 0.5
     found = build(head, file.size)(runtime.run(image), conf)
     with torch.no_grad():

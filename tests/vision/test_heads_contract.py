@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.vision.heads import HeadDescription, build, identify
+from actors.config.schema import Model
+from actors.vision.heads import HEADS, HeadDescription, build, identify
 
 
 def zeros_of(name, model=(64, 64)):
@@ -87,3 +89,9 @@ def test_one_detection_a_cell_its_best_class(name):
         outputs[0][0, 4:, 19] = (0.4, 0.9, 0.6)
     found = build(description, (64, 64))(outputs, 0.25)
     assert found[:, 4:].tolist() == [[pytest.approx(0.9), 1.0]]
+
+
+def test_a_topology_may_name_every_head() -> None:
+    """The schema repeats the names: the supervisor, which imports it, does not import numpy."""
+    named = [get_args(kind) for kind in get_args(Model.model_fields["head"].annotation)]
+    assert {name for names in named for name in names} == set(HEADS)

@@ -222,8 +222,13 @@ class _Meter:
 
 def _float_run(bench: Bench) -> Run:
     prepared = bench.prepared
-    unit = (prepared.mean, prepared.std)
-    spec = RuntimeSpec("onnx", str(prepared.path), prepared.model.size, *unit, 1, None, None)
+    spec = RuntimeSpec(
+        kind="onnx",
+        path=str(prepared.path),
+        size=prepared.model.size,
+        mean=prepared.mean,
+        std=prepared.std,
+    )
     return open_runtime(spec).run
 
 

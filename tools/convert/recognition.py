@@ -186,14 +186,12 @@ def prove(prepared: Prepared, pictures: Iterable[Image], threads: int) -> str:
 
 def _outputs(prepared: Prepared, path: Path, pixels: Image, threads: int) -> Sequence[Tensor]:
     spec = RuntimeSpec(
-        "onnx",
-        str(path),
-        prepared.model.size,
-        prepared.mean,
-        prepared.std,
-        threads,
-        None,
-        None,
+        kind="onnx",
+        path=str(path),
+        size=prepared.model.size,
+        mean=prepared.mean,
+        std=prepared.std,
+        threads=threads,
     )
     runtime = open_runtime(spec)
     try:

@@ -32,10 +32,9 @@ class Detector:
     """One model and how it looks at a frame."""
 
     def __init__(self, path: Path, subject: Subject, threads: int = 1) -> None:
-        unit = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
         file = inspect_onnx(str(path))
         self._runtime = OnnxRuntime(
-            RuntimeSpec("onnx", str(path), file.size, *unit, threads, None, None)
+            RuntimeSpec(kind="onnx", path=str(path), size=file.size, threads=threads)
         )
         head = identify(file.shapes, file.size, classes=len(file.labels), samples=file.samples)
         self._decode = build(head, file.size)

@@ -60,7 +60,7 @@ def recognise_raw(outputs: Outputs) -> HeadDescription | None:
     if classes is None:
         return None
     logits = outputs.are_logits([(i, slice(None)) for i in order], default=channels_last)
-    return HeadDescription("yolov5", classes, logits, order, channels_last)
+    return HeadDescription("yolov5", classes, logits, order, channels_last=channels_last)
 
 
 def _rows(outputs: Outputs) -> tuple[int, tuple[int, ...]] | None:

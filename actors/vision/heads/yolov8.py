@@ -203,7 +203,7 @@ def recognise_stock(outputs: Outputs) -> HeadDescription | None:
         classes = outputs.class_count_of_pose(4, free[0] - 4, (0,), quiet=1.0)
     if classes is None:
         return None
-    return HeadDescription("yolov8-stock", classes, False, (0,), channels_last)
+    return HeadDescription("yolov8-stock", classes, False, (0,), channels_last=channels_last)
 
 
 class StockDecoder:

@@ -25,13 +25,10 @@ from tools.board.model import Model, encode
 from tools.board.npu import Npu
 
 SMALL = (96, 64)
-_UNUSED = (0.0, 0.0, 0.0)
 
 
 def opened(path: Path, core: int = 0) -> Runtime:
-    return open_runtime(
-        RuntimeSpec("rknn", str(path), SMALL, _UNUSED, _UNUSED, 1, None, None, core)
-    )
+    return open_runtime(RuntimeSpec(kind="rknn", path=str(path), size=SMALL, core=core))
 
 
 def sentence(action: Any) -> str:

@@ -103,8 +103,7 @@ def test_one_that_another_file_left_behind_is_not_believed(rknn: Path) -> None:
 
 
 def test_the_simulator_says_what_it_lacks(rknn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unit = ((96, 64), (0.0,) * 3, (1.0,) * 3)
-    spec = RuntimeSpec("simulator", str(rknn), *unit, 1, None, None)
+    spec = RuntimeSpec(kind="simulator", path=str(rknn), size=(96, 64))
     with pytest.raises(ComputeError, match="--dataset FOLDER --simulator"):
         inspect("simulator", str(rknn), (0, 0))
     write(described(rknn), rknn)

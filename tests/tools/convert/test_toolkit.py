@@ -33,8 +33,6 @@ from tools.run_harness import ROOT, Harness
 
 pytestmark = [pytest.mark.toolkit, pytest.mark.usefixtures("toolkit_environment")]
 
-UNIT = ((0.0,) * 3, (255.0,) * 3)
-
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -120,8 +118,7 @@ def test_a_description_of_another_file_is_not_believed(
 
 def decoded(kind: str, path: Path, head: HeadDescription, picture: Path) -> np.ndarray:
     """What a model finds in a picture of its own size."""
-    unit = (models.SIZE, *UNIT)
-    runtime = open_runtime(RuntimeSpec(kind, str(path), *unit, 1, None, None))
+    runtime = open_runtime(RuntimeSpec(kind=kind, path=str(path), size=models.SIZE))
     try:
         image = cv2.imread(str(picture))
         assert image is not None
@@ -269,8 +266,7 @@ def test_hybrid_is_kept_for_the_simulator(images: Path, tmp_path: Path) -> None:
     assert described is not None
     assert described.floating
     assert described.color == "bgr"
-    unit = (models.SIZE, (0.0,) * 3, (1.0,) * 3)
-    runtime = open_runtime(RuntimeSpec("simulator", str(output), *unit, 1, None, None))
+    runtime = open_runtime(RuntimeSpec(kind="simulator", path=str(output), size=models.SIZE))
     outputs = runtime.run(np.full((64, 96, 3), 100, np.uint8))
     assert [output.shape for output in outputs] == list(read_rknn(str(output)).outputs.values())
     runtime.close()
