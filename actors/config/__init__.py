@@ -1,0 +1,1 @@
+"""The topology: its tables, its checks, and its errors in words."""

@@ -1,0 +1,1 @@
+"""Messages, records and decisions of the frame flow, without input or output."""

@@ -74,6 +74,7 @@ class Settle(Write):
     complete: bool
 
     def write(self, control: ControlBlock) -> None:
+        """Do it."""
         control.streams[self.stream].settle(self.seq, complete=self.complete)
 
 
@@ -85,6 +86,7 @@ class Finish(Write):
     seq: int
 
     def write(self, control: ControlBlock) -> None:
+        """Do it."""
         control.streams[self.stream].finish(self.seq)
 
 
@@ -95,6 +97,7 @@ class Ended(Write):
     stream: str
 
     def write(self, control: ControlBlock) -> None:
+        """Do it."""
         control.streams[self.stream].ended = 1
 
 
@@ -107,6 +110,7 @@ class NoteLatency(Write):
     p99_us: int
 
     def write(self, control: ControlBlock) -> None:
+        """Do it."""
         control.streams[self.stream].latency_p50_us = self.p50_us
         control.streams[self.stream].latency_p99_us = self.p99_us
 
@@ -118,6 +122,7 @@ class NoteSubscriptions(Write):
     count: int
 
     def write(self, control: ControlBlock) -> None:
+        """Do it."""
         control.run.subscriptions = self.count
 
 
@@ -126,6 +131,7 @@ class NoteFirstSubscriber(Write):
     """There was a subscriber: sources that wait for one may start."""
 
     def write(self, control: ControlBlock) -> None:
+        """Do it."""
         control.run.subscribed = 1
 
 

@@ -1,0 +1,1 @@
+"""The command `launch`: probing, planning, starting and reporting a run."""

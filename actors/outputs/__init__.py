@@ -1,0 +1,1 @@
+"""Files that a run writes: videos, pictures and the result log."""

@@ -121,6 +121,7 @@ class Child:
 
     @property
     def name(self) -> str:
+        """The actor's name."""
         return self.plan.name
 
     @property

@@ -38,9 +38,11 @@ class Request:
         self.content = content
 
     def succeed(self, **answer: Any) -> None:
+        """Answer that the command was done."""
         self._server.send(self._sender, {"ok": True, **answer})
 
     def fail(self, error: str) -> None:
+        """Answer with why the command was refused, one sentence."""
         self._server.send(self._sender, {"ok": False, "error": error})
 
 
@@ -70,10 +72,12 @@ class ControlServer:
         return requests
 
     def send(self, to: bytes, answer: dict[str, Any]) -> None:
+        """Send an answer to the sender of a request."""
         # The sender may be gone; a ROUTER drops the answer then.
         self.socket.send_multipart([to, b"", msgpack.packb(answer)])
 
     def close(self) -> None:
+        """Close the socket."""
         self.socket.close()
 
 

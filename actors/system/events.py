@@ -42,6 +42,7 @@ class Events:
         self._last = 0
 
     def add(self, actor: str, level: str, kind: str, text: str) -> None:
+        """Add what has just happened."""
         self._last += 1
         event = Event(self._last, time.time(), actor, level, kind, text)
         self._events.append(event)
@@ -65,10 +66,12 @@ class EventRequests:
         self._waiting: list[tuple[int, int, Request]] = []
 
     def begin(self, request: Request, now: int) -> None:
+        """Let a request wait; `now` is time.monotonic_ns()."""
         after = request.content.get("after")
         self._waiting.append((after if isinstance(after, int) else 0, now, request))
 
     def turn(self, now: int) -> None:
+        """Answer the requests that have events, or have waited long enough."""
         still_waiting = []
         for after, since, request in self._waiting:
             events = self._events.after(after)

@@ -57,11 +57,13 @@ class Peers:
         self._given_up = False
 
     def up(self, name: str, incarnation: int) -> None:
+        """An actor is up."""
         with self._changed:
             self._up[name] = incarnation
             self._changed.notify_all()
 
     def down(self, name: str, incarnation: int) -> None:
+        """An actor is down, unless a later incarnation of it is up."""
         with self._changed:
             if self._up.get(name, 0) <= incarnation:
                 self._up.pop(name, None)
@@ -133,6 +135,7 @@ class Inbox:
         return messages
 
     def close(self) -> None:
+        """Close the socket."""
         self.socket.close(0)
 
 
