@@ -151,8 +151,6 @@ OUTPUTS = [
     case("video-with-a-name-that-is-no-text", BASE,
          'render.video: the name "o\\udced.mp4" is not UTF-8 text; rename it',
          sets=("render.video=o\udced.mp4",)),
-    case("pictures-into-a-file", base(('video = "out.mp4"', 'pictures = "street.mp4"')),
-         'render.pictures: "street.mp4" is a file; give a folder'),
     case("pictures-into-a-folder-that-is-not-there",
          base(('video = "out.mp4"', 'pictures = "no/pictures"')),
          'render.pictures: "no/pictures" lies in a folder that does not exist (FOLDER/no); make '
