@@ -12,18 +12,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from actors.dataflow import video_progress as act
 from actors.dataflow.messages import CODEC, Rendered, Result
 from actors.dataflow.settings import MERGER, RunSettings
 from actors.dataflow.shared_records import ControlBlock
-from actors.dataflow.video_progress import (
-    Action,
-    Broken,
-    EndVideo,
-    Finished,
-    JoinParts,
-    Paint,
-    VideoProgress,
-)
 from actors.outputs.frame_files import FrameFiles
 from actors.system.actor import Actor
 from actors.system.codec import Message
@@ -94,7 +86,7 @@ class Stream:
             [remark for remark, holds in remarks.items() if holds],
         )
         self._results: dict[int, Result] = {}
-        self.progress = VideoProgress(
+        self.progress = act.VideoProgress(
             record, video=mine.video is not None, pictures=mine.pictures is not None
         )
         self._files = FrameFiles(
@@ -115,21 +107,21 @@ class Stream:
         self._results[result.frame.seq] = result
         self.perform(self.progress.frame(result.frame.seq))
 
-    def perform(self, actions: Sequence[Action]) -> None:
+    def perform(self, actions: Sequence[act.Action]) -> None:
         """Do what the progress decided."""
         for action in actions:
-            if isinstance(action, Paint):
+            if isinstance(action, act.Paint):
                 self._paint(self._results[action.seq])
-            elif isinstance(action, Finished):
+            elif isinstance(action, act.Finished):
                 self._finished(action.seq)
-            elif isinstance(action, EndVideo):
+            elif isinstance(action, act.EndVideo):
                 ended = self._files.end_video()
                 self._report_failures()
                 if ended:
                     self.perform(self.progress.ended())
-            elif isinstance(action, JoinParts):
+            elif isinstance(action, act.JoinParts):
                 self._join_parts()
-            elif isinstance(action, Broken):
+            elif isinstance(action, act.Broken):
                 self._broken(action)
 
     def _paint(self, result: Result) -> None:
@@ -164,7 +156,7 @@ class Stream:
         while self._files.failures:
             self.perform(self.progress.broken(*self._files.failures.pop(0)))
 
-    def _broken(self, action: Broken) -> None:
+    def _broken(self, action: act.Broken) -> None:
         path = self._files.video if action.output == "video" else self._files.pictures
         self._files.close(action.output)
         good = f"after frame {action.last_seq}" if action.frames else "from its first frame on"
