@@ -31,8 +31,8 @@ from actors.system.messages import Down
 from actors.vision.detector import Detector
 from actors.vision.tiling import Tile
 
-# How long an answer may wait for the Up of a tiler and a merger that the job's sender has received.
-# A credit that is not sent because the tiler seems to be down would be lost for good.
+# For `up` of a tiler and a merger that were up when the job was sent; a credit that is never sent
+# would be lost for good.
 _PEER_SECONDS = 5.0
 _LOAD_SECONDS = 55.0
 _END_SECONDS = 5.0
@@ -60,14 +60,11 @@ class Worker(Actor[RunSettings]):
         self.contexts = [TileContext(self, index) for index in range(self.mine.contexts)]
 
     def open(self) -> None:
-        if self.mine.cpus:
-            try:
-                os.sched_setaffinity(0, self.mine.cpus)
-            except OSError as error:
-                raise ActorError(
-                    f"cannot run on CPUs {list(self.mine.cpus)}: {error.strerror}; change "
-                    f"workers.{self.name}.cpus"
-                ) from None
+        try:
+            os.sched_setaffinity(0, self.mine.cpus or os.sched_getaffinity(0))
+        except OSError as error:
+            cpus = f"CPUs {list(self.mine.cpus)}: {error.strerror}"
+            raise ActorError(f"cannot run on {cpus}; change workers.{self.name}.cpus") from None
         cv2.setNumThreads(1)
         tiles = Pool(self.fds["tiles"], len(self.control.tile_slots), write=False)
         self.tile_pixels = [np.frombuffer(tiles[i], np.uint8) for i in range(len(tiles))]
@@ -100,8 +97,7 @@ class Worker(Actor[RunSettings]):
         return not any(context.hangs() for context in self.contexts)
 
     def close(self) -> None:
-        # A context that waits for a merger which is down would hold up the exit. What it had goes
-        # to the other workers, like all that this one has answered and that is not published.
+        # A context that waits for a merger which is down would hold up the exit.
         self.peers.give_up()
         end(self.contexts, self.jobs, _END_SECONDS)
 
@@ -112,11 +108,9 @@ class TileContext(ContextThread[Job]):
     def __init__(self, worker: Worker, index: int) -> None:
         specs = worker.settings.runtime_specs(worker.name, worker.fds.get("core"))
         super().__init__(f"{worker.name}.{index}", specs, worker.jobs)
-        self._worker = worker
-        self._index = index
-        self._outbox = worker.new_outbox()
+        self._worker, self._index = worker, index
+        self._outbox, self._hang_detector = worker.new_outbox(), HangDetector()
         self._detectors: dict[str, Detector] = {}
-        self._silence = HangDetector()
         self._model = ""
 
     def hangs(self) -> bool:
@@ -124,7 +118,7 @@ class TileContext(ContextThread[Job]):
         worker, since_ns = self._worker, self._worker.record.computing_since(self._index)
         if since_ns == 0:
             return False
-        took_ns = self._silence.observe(now_ns(), since_ns, os.getpid(), self.native_id or 0)
+        took_ns = self._hang_detector.observe(now_ns(), since_ns, os.getpid(), self.native_id or 0)
         with worker.lock:
             return worker.times.too_long(self._model, took_ns)
 
@@ -139,11 +133,10 @@ class TileContext(ContextThread[Job]):
         worker = self._worker
         self._model = worker.settings.stages[job.stage].model
         worker.record.computing(self._index, job.id, now_ns())
-        detections, error = b"", ""
         try:
-            detections = self._detect(job)
+            detections, error = self._detect(job), ""
         except ComputeError as failure:
-            error = str(failure)
+            detections, error = b"", str(failure)
         worker.record.computing(self._index, 0, 0)
         if worker.control.tile_slots[job.slot].generation != job.generation:
             error = STALE

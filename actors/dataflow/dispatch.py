@@ -206,7 +206,7 @@ class Dispatch:
                 if job.state == GIVEN_UP:
                     actions.append(_missing(job))
                 elif job.state != PENDING:
-                    self._reopen(job, frame)
+                    _reopen(job, frame, self._queue)
         return actions
 
     def merger_down(self) -> list[Action]:
@@ -313,7 +313,7 @@ class Dispatch:
         for frame in self._frames.values():
             for job in _all_jobs(frame):
                 if job.state == DONE and job.answered_by == name:
-                    self._reopen(job, frame)
+                    _reopen(job, frame, self._queue)
         return actions
 
     def _run_again(self, job: TileJob, worker: str, cause: str, reason: str) -> list[Action]:
@@ -331,15 +331,16 @@ class Dispatch:
             actions.append(_missing(job))
         return actions + (self._expect(frame) if self._begin_stages(frame) else [])
 
-    def _reopen(self, job: TileJob, frame: _FrameJobs) -> None:
-        """Make a job pending whose answer may be lost, done or not."""
-        if job.state == DONE:
-            frame.open[job.stage] += 1
-        self._queue.push(job)
-
 
 def _all_jobs(frame: _FrameJobs) -> Iterable[TileJob]:
     return (job for jobs in frame.jobs for job in jobs)
+
+
+def _reopen(job: TileJob, frame: _FrameJobs, queue: JobQueue) -> None:
+    """Make a job pending whose answer may be lost, done or not."""
+    if job.state == DONE:
+        frame.open[job.stage] += 1
+    queue.push(job)
 
 
 def _missing(job: TileJob) -> Missing:
