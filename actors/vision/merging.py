@@ -21,7 +21,7 @@ Measured on a slow x86 core, one class, in ms for nms / greedy_nmm / nmm: 300 bo
 0.8 / 1.8 / 2.2, 1500 on 125 people 2.9 / 7.9 / 10.7, 1500 of which hardly two match 11 / 10 / 13.
 
 Not cv2.dnn.NMSBoxes: it drops above the threshold, not at it, computes an overlap as 1 - (1 - x) in
-float32, takes two boxes without area for identical, and knows neither IoS nor merging.
+float32, takes two boxes without area for identical, and has neither IoS nor merging.
 """
 
 from __future__ import annotations
