@@ -10,7 +10,7 @@ from actors.runtimes.npu_status import board_chip
 
 
 def version() -> str:
-    """As in "tritile 0.1.0", what `--version` prints."""
+    """As in "tritile 0.2.0", what `--version` prints."""
     return f"tritile {actors.__version__}"
 
 

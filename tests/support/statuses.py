@@ -51,7 +51,7 @@ def actor(name: str = "npu0", role: str = "worker", **other: Any) -> ActorStatus
 def run(**other: Any) -> RunStatus:
     values: dict[str, Any] = {
         "run": "street",
-        "version": "0.1.0",
+        "version": "0.2.0",
         "machine": "a PC (x86_64)",
         "uptime_s": 12.3,
         "results": "tcp://127.0.0.1:5570",

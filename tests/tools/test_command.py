@@ -142,7 +142,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("actors", "tools"):
         leave_out = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=leave_out)
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
     _call(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, folder / "source")
     (wheel,) = folder.glob("*.whl")
@@ -192,6 +192,16 @@ def test_the_wheel_has_every_tool_for_users(installed: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_every_package_is_in_the_wheel() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = re.findall(r'^    "((?:actors|tritile_tools)[\w.]*)",$', text, re.MULTILINE)
+    tops = ("actors", "tools")
+    folders = [path.parent for top in tops for path in ROOT.glob(f"{top}/**/__init__.py")]
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    expected = {f"tritile_{name}" if name.startswith("tools") else name for name in names}
+    assert set(listed) == expected - {"tritile_tools.board"}
+
+
 def test_the_wheel_collides_with_no_other_package(installed: Path, tmp_path: Path) -> None:
     (packages,) = (installed.parent / "lib").glob("python*/site-packages")
     own = {path.name for path in packages.iterdir() if "dist-info" not in path.name}
