@@ -137,7 +137,10 @@ class ChaosRun:
             settings.append(f"render.video={outputs / self._topology.render.video.name}")
         if self._topology.results.jsonl is not None:
             settings.append(f"results.jsonl={outputs / _LOG}")
-        return [part for setting in settings for part in ("--set", setting)]
+        if self._topology.render.pictures is not None:
+            settings.append(f"render.pictures={outputs / self._topology.render.pictures.name}")
+        # The run that disturbs replaces what the reference run has written there.
+        return ["--overwrite", *(part for given in settings for part in ("--set", given))]
 
 
 _LOG = "results.jsonl"

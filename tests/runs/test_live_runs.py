@@ -291,8 +291,9 @@ def test_source_that_is_not_there_at_launch(option: str, tmp_path: Path) -> None
     port = free_port()
     file = tmp_path / "away.toml"
     file.write_text(_topology(f"rtsp://me:secret@127.0.0.1:{port}/live"))
+    bind = f"results.bind=ipc://{tmp_path / 'results'}"
     done = subprocess.run(
-        [sys.executable, "-m", "actors.launch", str(file), option],
+        [sys.executable, "-m", "actors.launch", str(file), option, "--set", bind],
         cwd=ROOT,
         capture_output=True,
         text=True,
