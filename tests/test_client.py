@@ -43,7 +43,7 @@ def test_a_result_field_by_field(publisher: Publisher) -> None:
         HANDBAG,
         complete=False,
         missing=[{"stage": "small", "tile": 3, "reason": "deadline"}],
-        new_key={"that": "nobody knows yet"},
+        new_key={"that": "a later version has"},
     )
     [result, over], subscriber = exchange(publisher, [record, end("cam0", 18)])
     assert isinstance(result, Result)
@@ -95,14 +95,14 @@ def test_a_frame_without_detections(publisher: Publisher) -> None:
             None,
             [det("a", 0), det("b", 0), end("a", 1), det("b", 1), end("b", 2), det("c", 0)],
             [("a", 0), ("b", 0), ("a", "end 1"), ("b", 1), ("b", "end 2")],
-            id="all: until every stream that was heard of has ended",
+            id="all: until every stream that has sent a record has ended",
         ),
         pytest.param(None, [end("a", 0)], [("a", "end 0")], id="an empty stream"),
         pytest.param(
             ["b", "c"],
             [det("a", 0), det("b", 0), end("b", 1), det("a", 1), end("a", 2), end("c", 0)],
             [("b", 0), ("b", "end 1"), ("c", "end 0")],
-            id="named: until all of them have ended, heard of or not",
+            id="named: until all of them have ended, with records or without",
         ),
         pytest.param(
             ["cam1"],

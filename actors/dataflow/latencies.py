@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-# The percentiles are over this many frames and computed anew every so many: they take 0.1 ms.
+# The percentiles are over this many frames and computed anew after every N: they take 0.1 ms.
 _KEPT = 512
 _EVERY = 16
 

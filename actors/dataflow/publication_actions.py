@@ -25,7 +25,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class PublishEnd:
-    """Send the record of a stream's end, after so many frames, and write it to the log."""
+    """Send the record of a stream's end, after that number of frames, and write it to the log."""
 
     stream: str
     frames: int

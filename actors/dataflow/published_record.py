@@ -47,7 +47,7 @@ class Records:
         return ", ".join(parts + [plural(rest, "other")] * (rest > 0)) or "nothing"
 
     def end(self, frames: int) -> dict[str, Any]:
-        """The record of the stream's end, after so many frames."""
+        """The record of the stream's end, after `frames` frames."""
         return {**self._head, "frames": frames}
 
     def frame(

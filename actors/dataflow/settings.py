@@ -122,7 +122,7 @@ class ClassTable:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Everything that the actors of one run need to be told. `results.bind` has its real port."""
+    """Everything that the actors of one run need. `results.bind` has its real port."""
 
     name: str
     layout: Layout

@@ -120,7 +120,7 @@ class VideoProgress:
     # ------------------------------------------------------------ events
 
     def opened(self, frames: int) -> list[Action]:
-        """The video file is open and holds so many frames."""
+        """The video file is open and holds this number of frames."""
         if self._in_file is not None:
             raise ProgressError("the video was not to be opened")
         lost = self._stream.rendered - frames

@@ -51,7 +51,7 @@ def launch(
 ) -> int:
     """Run the topology in `path`, or with `check` only show its plan; the exit code.
 
-    `overrides` are KEY=VALUE, `frame_limit` ends each source after so many frames, and `overwrite`
+    `overrides` are KEY=VALUE, `frame_limit` ends each source after N frames, and `overwrite`
     allows outputs that exist. Raises TopologyError for what is wrong with the topology, and
     LaunchError, ForkServerError, RunDirectoryError, OutOfMemoryError or OSError for a run that
     cannot start or failed.

@@ -54,7 +54,7 @@ class ActorPlan(Generic[_Settings_co]):
 
 
 def delay_ns(deaths: int) -> int:
-    """How long to wait after so many deaths in a row.
+    """How long to wait after a number of deaths in a row.
 
     The first is answered at once: a core that stands idle costs more than one start.
     """

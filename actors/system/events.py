@@ -21,7 +21,9 @@ class Event:
     `kind` is one word for programs. The supervisor's: "start" (the first: the version and the
     machine), "ended" (a process exited), "hung" (it was killed for showing no heartbeat, or was
     killed and does not exit), "running" (it is ready, perhaps again), "failed" (given up), "stop".
-    An actor's: "note", "fatal" (why it exits), and those of its role, see docs/protocol.md.
+    An actor's: "note", "fatal" (why it exits), "source_lost" and "source_back" (capture),
+    "recovered" and "given_up" (tiler: a dead worker's jobs, a poisoned tile), "computing" (worker:
+    after a restart), "broken_output" (merger, renderer: an output cannot be written).
     """
 
     id: int

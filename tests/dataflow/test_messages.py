@@ -112,8 +112,8 @@ def test_round_trip(message: Message) -> None:
 def test_text_that_is_no_unicode_is_told_all_the_same() -> None:
     """A file name may hold any bytes, and a note may tell of it."""
     note = Note("cam0", "warning", "source", "frames/\udcff.jpg: cannot be read")
-    told = Note("cam0", "warning", "source", r"frames/\udcff.jpg: cannot be read")
-    assert CODEC.decode(CODEC.encode(note)) == told
+    received = Note("cam0", "warning", "source", r"frames/\udcff.jpg: cannot be read")
+    assert CODEC.decode(CODEC.encode(note)) == received
 
 
 FIELDS = [(kind, field.name) for kind in KINDS for field in fields(kind)]

@@ -1,4 +1,4 @@
-"""The plan: slots, memory, who runs what, what each actor gets, when a run makes no sense."""
+"""The plan: slots, memory, models of each worker, what each actor gets, refused runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast the cores allow: the contract's numbers, random topologies against a maximum flow."""
+"""How fast the cores allow: known numbers, random topologies against a maximum flow."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def test_the_limit_of_two_models_on_all_cores() -> None:
 
 
 CORES: dict[str, tuple[dict[str, list[str]], float]] = {
-    # The contract's example: the big model on one core only, the small one on all. Stages can
+    # A known example: the big model on one core only, the small one on all. Stages can
     # share evenly, so all three cores count.
-    "as in the contract": ({"0": ["big", "small"], "1": ["small"], "2": ["small"]}, 3 / 0.0952),
+    "big model on one core": ({"0": ["big", "small"], "1": ["small"], "2": ["small"]}, 3 / 0.0952),
     "the big one has a core": (
         {"0": ["big"], "1": ["small"], "2": ["small"]},
         2 / 0.0816,

@@ -251,7 +251,7 @@ def test_killed_capture_goes_on_with_the_next_frame(jpegs: JpegServer) -> None:
 
 @pytest.mark.slow
 def test_gaps_survive_the_death_of_everybody_else(jpegs: JpegServer, tmp_path: Path) -> None:
-    """With frames being dropped all the while: who comes back finds its place among the gaps."""
+    """While frames are dropped, an actor that is restarted finds its place among the gaps."""
     model = tmp_path / "placeholder.onnx"
     placeholder_model.write(model)
     topology = (

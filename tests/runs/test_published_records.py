@@ -32,13 +32,13 @@ def test_a_picture_of_a_folder_has_its_file_name_and_a_frame_of_a_video_has_none
     write_images(tmp_path / "days", "mon/1.png", "tue/1.png")
     topology = runs.stream(tmp_path / "shop", "shop")
     topology += runs.stream(f"{tmp_path}/days/*/1.png", "days")
-    topology += runs.stream(scene_video, "film") + MODEL
+    topology += runs.stream(scene_video, "clip") + MODEL
     records, _ = runs.run(topology, "--frames", "3")
     names = {stream: [r.get("source_name") for r in found] for stream, found in records.items()}
     assert names == {
         "shop": ["img2.png", "img10.png", "ü [b].png"],
         "days": ["mon/1.png", "tue/1.png"],
-        "film": [None] * 3,
+        "clip": [None] * 3,
     }
 
 

@@ -81,7 +81,7 @@ def test_processes_share_one_core_and_a_killed_one_does_not_keep_it(core_fd: int
     killed.kill()
     killed.join(10)
     begin, end = EmulatedCore(core_fd).hold(MS)
-    # The job it had queued runs out, as on the real core; nobody waits for its lock.
+    # The job it had queued runs out, as on the real core; no process waits for its lock.
     assert end - begin == MS
     assert time.monotonic_ns() - end < 1000 * MS
 

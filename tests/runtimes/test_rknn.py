@@ -132,11 +132,11 @@ def test_words_become_a_sentence(
     kind: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(vendor_log, "_DEVICE", "/nowhere/renderD129")
-    text, told = SAID[kind]
+    text, expected = SAID[kind]
     with VendorLog() as words:
         os.write(2, text.encode())
     sentence = str(words.failure("it failed"))
-    assert sentence.startswith(told)
+    assert sentence.startswith(expected)
     assert "\n" not in sentence
     assert capfd.readouterr().err == ""
 

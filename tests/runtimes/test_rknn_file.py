@@ -142,10 +142,10 @@ DAMAGED = {
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_damaged(kind: str, tmp_path: Path) -> None:
-    content, told = DAMAGED[kind]
+    content, expected = DAMAGED[kind]
     with pytest.raises(ComputeError) as caught:
         inspect("rknn", str(_write(tmp_path, content)), (0, 0))
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(expected)
     assert "\n" not in str(caught.value)
 
 

@@ -1,5 +1,5 @@
-"""Which mode is asked of a camera and how its answer is told, with mode tables of real cameras; and
-the whole way through OpenCV's V4L2 code with a camera in a folder (no real one is at hand here)."""
+"""Which mode is asked of a camera and how its answer is described, with real mode tables; and the
+whole way through OpenCV's V4L2 code with a camera in a folder (no real one is at hand here)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_no_choice_without_a_format_that_can_be_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "ask", "got", "told"),
+    ("table", "ask", "got", "described"),
     [
         (WEBCAM, SourceRequest(), "MJPG 1920 1080 30", None),
         (WEBCAM, SourceRequest((1920, 1080), 30, "MJPG"), "MJPG 1920 1080 30", None),
@@ -105,15 +105,15 @@ def test_no_choice_without_a_format_that_can_be_decoded() -> None:
         (RAW_ONLY, SourceRequest((1920, 1080), 30, "MJPG"), "YUYV 1920 1080 5",
          "asked for MJPG at 30 fps, the camera gives YUYV at 5 fps: it has no MJPG and its "
          "1920x1080 YUYV mode ends there"),
-        # What a driver does for no reason that can be told is told without one.
+        # What a driver does for no known reason is described without one.
         (WEBCAM, SourceRequest(fourcc="YUYV"), "MJPG 640 480 30",
          "asked for YUYV, the camera gives MJPG"),
         (NO_RATES, SourceRequest(fps=60), "MJPG 1920 1080 30",
          "asked for 60 fps, the camera gives 30"),
     ],
 )  # fmt: skip
-def test_difference(table: list[Mode], ask: SourceRequest, got: str, told: str | None) -> None:
-    assert difference(ask, modes(got)[0], table) == told
+def test_difference(table: list[Mode], ask: SourceRequest, got: str, described: str | None) -> None:
+    assert difference(ask, modes(got)[0], table) == described
 
 
 # ---- through OpenCV

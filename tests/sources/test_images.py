@@ -19,7 +19,7 @@ Frames = list[tuple[int, NDArray[np.uint8]]]
 
 
 def plain(width: int, height: int, value: int) -> NDArray[np.uint8]:
-    """One grey, with a white corner so that a turned image can be told."""
+    """One grey, with a white corner that shows whether the image is turned."""
     image = np.full((height, width, 3), value, np.uint8)
     image[: height // 4, : width // 4] = 255
     return image

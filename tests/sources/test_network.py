@@ -142,7 +142,7 @@ def test_troubles_are_told_in_a_sentence(web: str, rtsp: RtspServer) -> None:
     port = free_port()
     answers = "127.0.0.1 port {} answers, but gives no video that can be decoded; check the path"
     nowhere = rtsp.url.replace("/live", "/other").replace("//", "//me:secret@")
-    for url, told in {
+    for url, expected in {
         f"rtsp://127.0.0.1:{port}/live": f"no connection to 127.0.0.1 port {port} (Connection ref",
         f"http://127.0.0.1:{port}/live": f"no connection to 127.0.0.1 port {port} (Connection ref",
         nowhere: answers.format(rtsp.port),
@@ -155,7 +155,7 @@ def test_troubles_are_told_in_a_sentence(web: str, rtsp: RtspServer) -> None:
     }.items():
         with pytest.raises(SourceError) as caught:
             inspect(url)
-        assert str(caught.value).startswith(f"{hide_password(url)}: {told}"), url
+        assert str(caught.value).startswith(f"{hide_password(url)}: {expected}"), url
         assert "secret" not in str(caught.value)
         assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The drawn scene: the same frame for everybody, and a truth that agrees with the pixels."""
+"""The drawn scene: the same frame for every reader, and a truth that agrees with the pixels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def drawn(scene: Scene, number: int) -> NDArray[np.uint8]:
 
 
 def only(scene: Scene, monkeypatch: pytest.MonkeyPatch, *placed: Placed) -> None:
-    """Nobody but these is there."""
+    """No other objects are there."""
     monkeypatch.setattr(scene.world, "placed", lambda number: list(placed))
 
 
@@ -86,7 +86,7 @@ def test_how_much_of_a_target_is_seen(scene: Scene, monkeypatch: pytest.MonkeyPa
 
     high = Placed(truck, 320, 180, 0.0, True)
     assert seen(high) == [1.0]
-    # Whoever is drawn later covers, whoever was drawn before is covered.
+    # What is drawn later covers what was drawn before.
     walker = Placed(person, 240, 180, 0.0, True)
     assert seen(walker, high) == [0.0, 1.0]
     across = Placed(car, 300, 180, np.pi / 2, True)

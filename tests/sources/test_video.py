@@ -384,7 +384,7 @@ def test_a_loop_over_a_file_that_became_useless_ends(tmp_path: Path) -> None:
         if source.read(slot) is None:
             break
     else:
-        pytest.fail("goes on without a frame to give")
+        pytest.fail("continues without a frame to give")
 
 
 def test_close_may_be_called_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A publisher of result records, in the place of a run, for the tests of those who subscribe."""
+"""A publisher of result records, in the place of a run, for the tests of subscribers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def end(stream: str, frames: int) -> dict[str, Any]:
 
 
 def packed(record: dict[str, Any]) -> list[bytes]:
-    """The two parts of a message, the topic as the contract says."""
+    """The two parts of a message, the topic as documented."""
     kind = "end" if "frames" in record else "det"
     return [f"{kind}.{record['stream']}".encode(), msgpack.packb(record)]
 
@@ -66,7 +66,7 @@ class Publisher:
         """The topics that are asked for."""
         found = []
         for _ in range(subscriptions):
-            assert self.socket.poll(20_000), "nobody subscribed"
+            assert self.socket.poll(20_000), "no subscriber came"
             found.append(self.socket.recv())
         return found
 

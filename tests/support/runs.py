@@ -67,7 +67,7 @@ def _table(name: str, **keys: Any) -> str:
 def collect(
     harness: Harness, timeout: float = 120.0
 ) -> tuple[dict[str, list[Record]], dict[str, int]]:
-    """Subscribe until every stream has ended: records by stream, and frames as `end` told them."""
+    """Subscribe until every stream has ended: records by stream, and the count of each `end`."""
     records: dict[str, list[Record]] = {}
     ends: dict[str, int] = {}
     for message in messages(harness, timeout):

@@ -1,6 +1,6 @@
 """Live sources for tests: an HTTP server of JPEGs, GStreamer's RTSP server, a camera in a folder.
 
-All of them are real to whoever reads them: FFmpeg and OpenCV's V4L2 code do their whole work.
+All of them are real to their reader: FFmpeg and OpenCV's V4L2 code do their whole work.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class FakeCamera:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no process listens."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         port: int = trial.getsockname()[1]

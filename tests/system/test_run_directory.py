@@ -1,4 +1,4 @@
-"""The run directory: private, locked, emptied, removed, whoever else wants it at the same time."""
+"""The run directory: private, locked, emptied, removed, also with a second run at once."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ def test_the_users_outputs_are_left_alone(
 def test_an_incomplete_frame_counts_and_is_told(
     folder: Path, images: Path, published: list[runs.Record], capsys: Capture
 ) -> None:
-    """One image is poison to the runtime: its targets are missed, and nobody is left to guess."""
+    """One image is poison to the runtime: its targets are missed, and the report names it."""
     bad = cv2.imread(str(images / NAMES[2]))
     assert bad is not None
     # The model gets RGB, the image is BGR.
@@ -354,9 +354,9 @@ def test_a_wrong_truth_file_gets_one_sentence(
     assert evaluate.main([str(folder / "topology.toml"), "--truth", path]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    *_, told = printed.err.splitlines()
-    assert told.startswith(f"evaluate: {path}")
-    assert wanted in told
+    *_, sentence = printed.err.splitlines()
+    assert sentence.startswith(f"evaluate: {path}")
+    assert wanted in sentence
 
 
 WRONG_ARGUMENTS: dict[str, tuple[list[str], str]] = {

@@ -176,8 +176,8 @@ def test_the_loss_of_a_perfect_answer_is_small_and_without_targets_finite() -> N
     value, _ = loss(Raw(sides, good), middles, strides, known)
     bad, _ = loss(Raw(sides.flip(1), -good), middles, strides, known)
     assert float(value) < 0.3 * float(bad)
-    nobody, parts = loss(Raw(sides, -good), middles, strides, known._replace(real=~real))
-    assert math.isfinite(float(nobody)) and parts[0] == 0 and parts[2] == 0
+    empty, parts = loss(Raw(sides, -good), middles, strides, known._replace(real=~real))
+    assert math.isfinite(float(empty)) and parts[0] == 0 and parts[2] == 0
 
 
 # ---------------------------------------------------------------- the network

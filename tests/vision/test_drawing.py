@@ -52,7 +52,7 @@ def test_a_box_and_its_label() -> None:
     assert across.max() <= 220
     # The plate is full, and there are letters on it.
     plate = image[below.min() : 150, 100 : across.max() + 1]
-    # All but a smoothed edge of a letter that happens to be of the background's grey.
+    # All but a smoothed edge of a character that happens to be of the background's grey.
     assert (plate != 90).any(axis=2).mean() > 0.99
     assert (plate == color).all(axis=2).mean() > 0.4
     assert (plate.max(axis=2) < 60).any()

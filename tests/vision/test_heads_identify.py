@@ -162,7 +162,7 @@ REFUSED = [
     ("misspelt head", [(1, 84, 8400)], (640, 640), {"name": "yolo8"},
      'no head named "yolo8", there are yolov8, yolov8-stock, yolov5, yolov5-decoded, yolox; '
      'did you mean "yolov8"?'),
-    ("head of nobody", [(1, 84, 8400)], (640, 640), {"name": "resnet"},
+    ("unknown head", [(1, 84, 8400)], (640, 640), {"name": "resnet"},
      'no head named "resnet", there are yolov8, yolov8-stock, yolov5, yolov5-decoded, yolox'),
     ("three readings", on(SQUARE, 90), (640, 640), {},
      "outputs (1, 90, 80, 80), (1, 90, 40, 40), (1, 90, 20, 20) of a 640x640 model could be "

@@ -19,7 +19,7 @@ METRICS = get_args(Metric)
 Box = tuple[float, float, float, float]
 
 
-# An oracle without arrays: one box against one, in Python floats, as the rules are told.
+# An oracle without arrays: one box against one, in Python floats, as the rules are documented.
 
 
 def overlap(one: Box, two: Box, metric: str) -> float:

@@ -43,7 +43,7 @@ class Calibration:
         return len(self.files)
 
     def part(self, count: int) -> Path:
-        """A text file for the toolkit that names so many of them, spread evenly."""
+        """A text file for the toolkit that names this number of them, spread evenly."""
         files = spread(self.files, count)
         listing = self.files[0].with_name(f"calibration-{len(files)}.txt")
         listing.write_text("\n".join(map(str, files)) + "\n", encoding="utf-8")

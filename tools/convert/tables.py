@@ -69,7 +69,7 @@ COLUMNS = (
     *("score drift", "lost", "MB", "MB moved", "M cycles", "s to build"),
 )
 _ACCURACY = 8
-"""So many of the columns are about accuracy."""
+"""The number of columns that are about accuracy."""
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:

@@ -104,7 +104,7 @@ def package_alone(good: Path, batch: Path) -> dict[str, str]:
     """The vendor's package and the emulated library, without us: the code and what is logged."""
     from rknnlite.api import RKNNLite
 
-    told: dict[str, str] = {}
+    answers: dict[str, str] = {}
     stderr = os.dup(2)
     for name, path, mask in (
         ("mask 5", good, 5),
@@ -113,15 +113,15 @@ def package_alone(good: Path, batch: Path) -> dict[str, str]:
     ):
         lite = RKNNLite()
         lite.load_rknn(str(path))
-        with tempfile.TemporaryFile() as heard:
-            os.dup2(heard.fileno(), 2)
+        with tempfile.TemporaryFile() as captured:
+            os.dup2(captured.fileno(), 2)
             code = lite.init_runtime(core_mask=mask)
             os.dup2(stderr, 2)
-            heard.seek(0)
-            lines = heard.read().decode().splitlines()
-        told[name] = " | ".join([str(code), *(line for line in lines if "core mask" in line)])
+            captured.seek(0)
+            lines = captured.read().decode().splitlines()
+        answers[name] = " | ".join([str(code), *(line for line in lines if "core mask" in line)])
         lite.release()
-    return told
+    return answers
 
 
 if __name__ == "__main__":

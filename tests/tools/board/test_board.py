@@ -234,7 +234,7 @@ def test_results_are_those_of_an_undisturbed_run(
 
 
 def test_chaos(board: Path, planted_topology: str, short_tmp: Path) -> None:
-    """Everybody is killed, two are stopped, at moments that nobody chose."""
+    """Every actor is killed and two are stopped, at random moments."""
     path = short_tmp / "planted.toml"
     path.write_text(planted_topology)
     disturbances = ["--kills", "6", "--stops", "2", "--seed", "5", "--interval-ms", "3000"]

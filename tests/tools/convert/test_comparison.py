@@ -100,8 +100,8 @@ def test_hybrids_begin_where_the_network_breaks() -> None:
     off = [*exact[:19], Deviation("Conv", "t20", 0.95, 0.99), *exact[20:]]
     assert beginnings(TENSORS, off) == [20, 40, 50]
     # What is not among the tensors says nothing, and two or three layers are no beginning.
-    strange = [Deviation("Conv", "other", 0.1, 0.1), Deviation("Conv", "t2", 0.5, 0.5)]
-    assert beginnings(TENSORS, strange) == [8, 16, 32, 50]
+    deviating = [Deviation("Conv", "other", 0.1, 0.1), Deviation("Conv", "t2", 0.5, 0.5)]
+    assert beginnings(TENSORS, deviating) == [8, 16, 32, 50]
     assert beginnings(TENSORS[:6], []) == [3]
 
 
