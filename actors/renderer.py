@@ -8,6 +8,7 @@ is drawn and when it is finished is decided by `dataflow.video_progress`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -51,6 +52,13 @@ class Renderer(Actor[RunSettings]):
 
     def on_message(self, message: Message) -> None:
         if isinstance(message, Result) and message.frame.stream in self.streams:
+            try:
+                Detections.from_bytes(message.detections)
+            except ValueError as error:
+                self.invalid_messages += 1
+                self.log.debug("%s", error)
+                # Without its frame the stream would never end: it is drawn as incomplete.
+                message = replace(message, complete=False, detections=b"")
             self.streams[message.frame.stream].take(message)
 
     def work(self) -> None:

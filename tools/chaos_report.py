@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from actors.config.schema import Topology
+from actors.system.text import plural
 
 from .chaos_run import Outcome
 from .fault_injection import KINDS, Plan
@@ -72,11 +73,11 @@ def as_json(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> dic
 def show(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> None:
     out = console()
     compared = outcome.compared
-    done = ", ".join(f"{outcome.done[kind]} {kind}s" for kind in KINDS if outcome.done.get(kind))
+    done = ", ".join(plural(outcome.done[kind], kind) for kind in KINDS if outcome.done.get(kind))
     hows = ", ".join(f"{n} {how}" for how, n in sorted(outcome.hows.items()))
     out.print(
         f"{path}, seed {plan.seed}: {done} ({hows}) in {outcome.seconds:.0f} s; reference: "
-        f"{outcome.reference_frames} frames in {outcome.reference_seconds:.1f} s",
+        f"{plural(outcome.reference_frames, 'frame')} in {outcome.reference_seconds:.1f} s",
         soft_wrap=True,
     )
     if outcome.made_to_loop:
@@ -91,8 +92,8 @@ def show(path: Path, plan: Plan, topology: Topology, outcome: Outcome) -> None:
     out.print(table)
     frames = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in compared.counts.items())
     out.print(
-        f"{compared.published} frames: {frames}; {compared.repeats} came once more after the "
-        f"merger's death, as allowed",
+        f"{plural(compared.published, 'frame')}: {frames}; {compared.repeats} came once more "
+        f"after the merger's death, as allowed",
         soft_wrap=True,
     )
     in_gap = (

@@ -22,6 +22,7 @@ import psutil
 from actors.client import End, Result
 from actors.config.schema import Topology
 from actors.system.control_socket import ControlError
+from actors.system.text import plural
 
 from . import run_resources
 from .fault_injection import EventReader, FaultInjector, Plan, steps
@@ -196,8 +197,9 @@ class _Disturbed:
             return
         self._comparison.result(message.raw)
         self._show(
-            f"{len(self._injector.injections)} disturbances, {self._comparison.published} frames, "
-            f"{sum(self._comparison.counts.values())} faults"
+            f"{plural(len(self._injector.injections), 'disturbance')}, "
+            f"{plural(self._comparison.published, 'frame')}, "
+            f"{plural(sum(self._comparison.counts.values()), 'fault')}"
         )
 
     # ------------------------------------------------------------ the second thread
@@ -251,7 +253,9 @@ class _Disturbed:
 
     def _judge(self) -> None:
         counts = self.compared.counts
-        self.broken += [f"{n} frames {kind.replace('_', ' ')}" for kind, n in counts.items() if n]
+        self.broken += [
+            f"{plural(n, 'frame')} {kind.replace('_', ' ')}" for kind, n in counts.items() if n
+        ]
         self.broken += [f"{name}: no end message" for name in self.compared.endless]
         self.broken += self._injector.refused
         assert self._harness.process is not None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.config.file_errors import file_problem
-from actors.system.text import printable
+from actors.system.text import plural, printable
 
 from .entry import run
 from .printing import console
@@ -107,7 +107,9 @@ def _record(place: str, line: str) -> dict[str, Any]:
 def _show(compared: Compared, *, same: bool) -> None:
     out = console()
     counts = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in compared.counts.items())
-    line = f"{compared.published} frames: {counts}; {compared.repeats} published once more"
+    line = (
+        f"{plural(compared.published, 'frame')}: {counts}; {compared.repeats} published once more"
+    )
     out.print(line, soft_wrap=True)
     for line in compared.examples:
         out.print(f"  {printable(line)}", style="red", soft_wrap=True)

@@ -7,6 +7,8 @@ import time
 
 from rich.console import Console
 
+from actors.system.text import plural
+
 _EVERY_S = 5.0
 
 
@@ -22,7 +24,7 @@ class ProgressLines:
         self._name, self._frames = name, frames
         self._done = 0
         self._begin = self._printed = time.monotonic()
-        print(f"{name}: {frames} frames ...", file=sys.stderr, flush=True)
+        print(f"{name}: {plural(frames, 'frame')} ...", file=sys.stderr, flush=True)
 
     def tick(self) -> None:
         """One frame more is done."""
@@ -31,5 +33,6 @@ class ProgressLines:
         if now - self._printed >= _EVERY_S:
             self._printed = now
             rate = self._done / (now - self._begin)
-            line = f"{self._name}: {self._done} of {self._frames} frames, {rate:.1f} frames/s"
+            done = f"{self._done} of {plural(self._frames, 'frame')}"
+            line = f"{self._name}: {done}, {rate:.1f} frames/s"
             print(line, file=sys.stderr, flush=True)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.system.text import plural
+
 Record = Mapping[str, Any]
 
 FAULTS = ("lost", "doubled", "out_of_order", "different", "incomplete")
@@ -166,10 +168,14 @@ class _Stream:
         ahead = (place - seq - self._shift) % length
         self._shift += ahead
         if 0 < ahead <= length // 2:
-            self._fault("lost", ahead, f"{ahead} frames of the source skipped before #{seq}")
+            self._fault(
+                "lost", ahead, f"{plural(ahead, 'frame')} of the source skipped before #{seq}"
+            )
         elif ahead:
             again = length - ahead
-            self._fault("doubled", again, f"{again} frames of the source read again at #{seq}")
+            self._fault(
+                "doubled", again, f"{plural(again, 'frame')} of the source read again at #{seq}"
+            )
 
     def _check_content(self, seq: int, record: Record) -> None:
         expected = self._reference.essences.get(record["source_frame"])
@@ -192,9 +198,9 @@ class _Stream:
         if self._missing:
             first = min(self._missing)
             count = len(self._missing)
-            self._fault("lost", count, f"{count} frames never came, the first #{first}")
+            self._fault("lost", count, f"{plural(count, 'frame')} never came, the first #{first}")
         if self.frames is not None and self.frames < expected:
-            text = f"the end message says {self.frames} frames, #{expected - 1} was due"
+            text = f"the end message says {plural(self.frames, 'frame')}, #{expected - 1} was due"
             self._fault("different", 1, text)
         allowed = 0
         for seq, before, after in self._repeats:

@@ -17,6 +17,7 @@ from actors.config.errors import TopologyError
 from actors.config.loading import load
 from actors.sources.classify import source_kind
 from actors.system.control_socket import ControlError
+from actors.system.text import plural
 
 from .entry import missing, run
 from .printing import console
@@ -67,7 +68,9 @@ def _run(options: argparse.Namespace) -> int:
         result = soak(harness, options.minutes, status.update)
     faults = [fault for process in result.grown for fault in process.faults]
     if result.out_of_order:
-        faults.append(f"{result.out_of_order} frames were not the next of their stream")
+        faults.append(
+            f"{plural(result.out_of_order, 'frame')} out of order: not the next of the stream"
+        )
     if options.json:
         found = {"topology": options.topology.name, **asdict(result), "faults": faults}
         print(json.dumps(found))

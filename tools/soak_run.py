@@ -16,6 +16,7 @@ import psutil
 from rich.table import Table
 
 from actors.client import Result
+from actors.system.text import plural
 
 from .printing import console
 from .run_harness import Harness, pids
@@ -139,7 +140,7 @@ def soak(harness: Harness, minutes: float, report: Callable[[str], None]) -> Soa
         last = [*last, now][-_SAMPLES:]
         if passed < seconds / 2:
             half = reader.frames
-        report(f"{passed / 60:.1f} of {minutes:g} min, {reader.frames} frames")
+        report(f"{passed / 60:.1f} of {minutes:g} min, {plural(reader.frames, 'frame')}")
         time.sleep(_SAMPLE_S)
     frames = reader.frames
     passed = time.monotonic() - begin
@@ -151,7 +152,7 @@ def show(result: SoakResult, faults: Sequence[str]) -> None:
     """The report for a person."""
     out = console()
     out.print(
-        f"{result.frames} frames in {result.seconds / 60:.1f} min: "
+        f"{plural(result.frames, 'frame')} in {result.seconds / 60:.1f} min: "
         f"{result.fps[0]:.1f} frames/s in the first half, {result.fps[1]:.1f} in the second"
     )
     table = Table(box=None, pad_edge=False)

@@ -100,7 +100,7 @@ def _line(message: Result | End) -> Text:
     """`cam0 #17  12 objects: 9 person 2 bicycle 1 handbag   latency 41 ms`."""
     stream = printable(message.stream)
     if isinstance(message, End):
-        return Text(f"{stream} ended after {message.frames} frames", "bold")
+        return Text(f"{stream} ended after {plural(message.frames, 'frame')}", "bold")
     count = len(message.labels)
     line = Text.assemble(
         (stream, "cyan"),

@@ -54,7 +54,7 @@ def test_a_run_that_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     }
     assert found["examples"] == [
         "different: cam0: #2 differs in detections",
-        "lost: cam0: 1 frames never came, the first #1",
+        "lost: cam0: 1 frame never came, the first #1",
     ]
 
 
@@ -94,3 +94,9 @@ def test_a_file_that_cannot_be_a_reference(
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.main([str(tmp_path / "none.jsonl"), str(tmp_path / "b.jsonl")]) == 2
     assert "there is no" in capsys.readouterr().err
+
+
+def test_one_frame_is_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = log(tmp_path / "a.jsonl", *run(0))
+    assert compare.main([reference, reference]) == 0
+    assert capsys.readouterr().out.startswith("1 frame: ")
