@@ -8,7 +8,6 @@ is drawn and when it is finished is decided by `dataflow.video_progress`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -52,13 +51,9 @@ class Renderer(Actor[RunSettings]):
 
     def on_message(self, message: Message) -> None:
         if isinstance(message, Result) and message.frame.stream in self.streams:
-            try:
-                Detections.from_bytes(message.detections)
-            except ValueError as error:
+            if not Detections.decodable(message.detections):
                 self.invalid_messages += 1
-                self.log.debug("%s", error)
-                # Without its frame the stream would never end: it is drawn as incomplete.
-                message = replace(message, complete=False, detections=b"")
+                message = message.without_detections()
             self.streams[message.frame.stream].take(message)
 
     def work(self) -> None:
@@ -147,8 +142,7 @@ class Stream:
         self.perform(self.progress.painted(in_video))
 
     def _finished(self, seq: int) -> None:
-        for old in [known for known in self._results if known <= seq]:
-            del self._results[old]
+        self._results = {n: result for n, result in self._results.items() if n > seq}
         for receiver in (self._name, MERGER):
             self._outbox.send(receiver, Rendered(self._name, seq))
 

@@ -6,7 +6,7 @@ hint to look at the control block or is sent again by the actor that needs the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.system.codec import Codec, Message
 from actors.system.messages import SUPERVISION
@@ -132,6 +132,10 @@ class Result(Message):
     frame: Frame
     complete: bool
     detections: bytes
+
+    def without_detections(self) -> Result:
+        """For detections that cannot be decoded: without its frame the stream would never end."""
+        return replace(self, complete=False, detections=b"")
 
 
 @dataclass(frozen=True, slots=True)

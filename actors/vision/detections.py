@@ -69,6 +69,15 @@ class Detections:
         return numbers.tobytes()
 
     @staticmethod
+    def decodable(data: bytes) -> bool:
+        """Whether `from_bytes` takes these bytes."""
+        try:
+            Detections.from_bytes(data)
+        except ValueError:
+            return False
+        return True
+
+    @staticmethod
     def from_bytes(data: bytes) -> Detections:
         """The detections that `to_bytes` wrote. ValueError when the length is not a multiple of 32
         or a number is not finite."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import struct
 
@@ -29,7 +28,6 @@ def test_detections_that_cannot_be_decoded_are_counted(detections: bytes) -> Non
     renderer = object.__new__(Renderer)  # without its process, sockets and memory
     renderer.streams = {"cam0": stream}
     renderer.invalid_messages = 0
-    renderer.log = logging.getLogger("test")
     frame = Frame("cam0", 3, 2, 3, 0, 64, 64, 1, 1)
     good = Result(frame, complete=True, detections=Detections.none().to_bytes() + bytes(32))
     renderer.on_message(good)
