@@ -121,7 +121,7 @@ def test_restart_returns_when_the_actor_runs_again(harness: Harness) -> None:
     assert after["npu2"]["restarts"] == 1
 
 
-def test_restart_of_nobody_is_refused(harness: Harness) -> None:
+def test_restart_of_an_unknown_actor_is_refused(harness: Harness) -> None:
     done = actorctl(harness, "restart", "npu7")
     assert done.returncode == 1
     assert done.stderr == (

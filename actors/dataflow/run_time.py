@@ -12,7 +12,7 @@ Span = tuple[int, int]
 _SHORTEST_LIMIT_NS = 400_000_000
 _LONGER = 10
 # Runs of a model, in each context, that tell how long the next may take. A run that was held up (a
-# process stopped and continued) is forgotten after so many.
+# process stopped and continued) is forgotten after these.
 _RECENT = 16
 
 

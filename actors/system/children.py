@@ -88,7 +88,7 @@ class RestartPolicy:
             self.failures = 0
 
     def reset(self) -> None:
-        """It works, or a person gives it another chance."""
+        """It works, or a user has asked for another start."""
         self.failures = self.killed = self.excused = 0
 
 

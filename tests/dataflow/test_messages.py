@@ -109,7 +109,7 @@ def test_round_trip(message: Message) -> None:
     assert CODEC.decode(CODEC.encode(message)) == message
 
 
-def test_text_that_is_no_unicode_is_told_all_the_same() -> None:
+def test_text_that_is_not_unicode_is_encoded_all_the_same() -> None:
     """A file name may hold any bytes, and a note may tell of it."""
     note = Note("cam0", "warning", "source", "frames/\udcff.jpg: cannot be read")
     received = Note("cam0", "warning", "source", r"frames/\udcff.jpg: cannot be read")

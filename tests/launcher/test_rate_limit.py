@@ -48,7 +48,7 @@ CORES: dict[str, tuple[dict[str, list[str]], float]] = {
 
 
 @pytest.mark.parametrize(("cores", "limit"), CORES.values(), ids=CORES.keys())
-def test_the_limit_by_who_holds_what(cores: dict[str, list[str]], limit: float) -> None:
+def test_the_limit_by_the_models_of_the_workers(cores: dict[str, list[str]], limit: float) -> None:
     workers = {f"npu{name}": Worker(core=int(name[0]), models=m) for name, m in cores.items()}
     plan = planned([model("big"), model("small")], {"big": BIG, "small": SMALL}, workers)
     assert frame_rate_limit(plan, "cam0") == pytest.approx(limit)

@@ -78,7 +78,7 @@ def test_chips(made_for: str, here: str, runs: bool, tmp_path: Path) -> None:
     assert read(str(path)).runs_on(here) is runs
 
 
-def test_logits_are_told_by_their_range(tmp_path: Path) -> None:
+def test_logits_are_recognised_by_their_range(tmp_path: Path) -> None:
     """A model cut before its sigmoid has classes far below 0; the header has their range."""
     content = encode(replace(SMALL, sums=False))
     for text, logits in (

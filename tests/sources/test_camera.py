@@ -160,7 +160,7 @@ def test_camera_states_its_size_and_rate(camera: FakeCamera) -> None:
     assert "remarks=()" in found
 
 
-def test_difference_is_told_from_what_the_driver_answered(camera: FakeCamera) -> None:
+def test_difference_follows_from_the_drivers_answer(camera: FakeCamera) -> None:
     found = seen(camera, SourceRequest(size=(1920, 1080), fps=30))
     assert (
         "'/dev/video77: asked for 30 fps, the camera gives 15: its 1920x1080 MJPG mode ends there'"

@@ -122,7 +122,7 @@ def test_every_suffix_is_decoded_as_opencv_does(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame, cv2.imread(str(path), cv2.IMREAD_COLOR))
 
 
-def test_mixed_sizes_are_told_beforehand(tmp_path: Path) -> None:
+def test_mixed_sizes_are_reported_before_the_run(tmp_path: Path) -> None:
     for number, size in enumerate([(40, 30), (64, 16), (40, 30), (20, 80), (64, 16), (40, 30)]):
         write(tmp_path / f"{number}.jpg", plain(*size, 50))
     info = inspect(str(tmp_path))

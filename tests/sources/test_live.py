@@ -127,7 +127,7 @@ def test_the_newest_frame_is_taken_and_the_others_are_counted(world: World) -> N
     assert world.counts() == (4, 2, 0)
 
 
-def test_drops_are_told_apart_by_whether_there_was_room(world: World) -> None:
+def test_drops_are_counted_by_whether_there_was_room(world: World) -> None:
     source, connection = world.source, world.connect()
     source.start()
     source.set_room(False)

@@ -138,7 +138,7 @@ def test_recording_is_looked_at(web: str) -> None:
     assert (info.width, info.height, info.fps, info.live) == (320, 180, 30.0, True)
 
 
-def test_troubles_are_told_in_a_sentence(web: str, rtsp: RtspServer) -> None:
+def test_failures_are_one_sentence(web: str, rtsp: RtspServer) -> None:
     port = free_port()
     answers = "127.0.0.1 port {} answers, but gives no video that can be decoded; check the path"
     nowhere = rtsp.url.replace("/live", "/other").replace("//", "//me:secret@")

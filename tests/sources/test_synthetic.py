@@ -161,7 +161,7 @@ def test_the_truth_needs_no_opencv() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_source_goes_on_for_ever_and_anywhere(scene: Scene) -> None:
+def test_the_source_has_no_end_and_starts_anywhere(scene: Scene) -> None:
     ask = SourceRequest(size=SIZE, fps=12.5, seed=7)
     info = inspect("synthetic", ask)
     assert info == SourceInfo(640, 360, 640 * 360 * 3, 12.5, None, False, (SIZE,))
