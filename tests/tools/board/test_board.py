@@ -208,12 +208,13 @@ def _check_cores(calls: list[Call]) -> None:
     assert set().union(*cores.values()) == {0, 1, 2}
 
 
-# A worker's four contexts make one inference each before its first tile.
+# A worker's four contexts make one inference each before its first tile. The two runs that fail are
+# far apart, so that the second is never the first one's tile again: that would be given up.
 DISTURBANCES: dict[str, tuple[tuple[str, ...], int | None]] = {
     "a worker is killed": ((), 3),
     "a run hangs": (("run core=1 nth=12 hang",), None),
     "a run crashes the process": (("run core=2 nth=14 crash",), None),
-    "a run fails": (("run core=0 nth=10 return -1", "run core=2 nth=13 return -1"), None),
+    "a run fails": (("run core=0 nth=10 return -1", "run core=2 nth=22 return -1"), None),
 }
 
 
@@ -264,9 +265,9 @@ def test_street(board: Path, shared_data: Path, tmp_path: Path) -> None:
 UNIT_TESTS = (
     "tests/vision",
     "tests/runtimes",
-    "tests/system/test_messages.py",
-    "tests/test_assembly.py",
-    "tests/test_ledger.py",
+    "tests/dataflow/test_messages.py",
+    "tests/dataflow/test_reorder.py",
+    "tests/dataflow/test_dispatch.py",
 )
 
 
