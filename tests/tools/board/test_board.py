@@ -283,5 +283,7 @@ def test_unit_tests_pass_on_the_board(run_on_board: Run) -> None:
     ]
     # ONNX Runtime computes whole networks there, for minutes, and a board has it for nothing.
     options += ["--ignore", "tests/vision/test_heads_models.py"]
+    # It runs `launch` with runtimes of its own, which is not a unit test.
+    options += ["--ignore", "tests/runtimes/test_registry.py"]
     done = run_on_board("python3", "-m", "pytest", *options, *UNIT_TESTS)
     assert done.returncode == 0, done.stdout[-3000:]
